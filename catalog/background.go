@@ -16,7 +16,7 @@ import (
 
 // owners are the packages of the shop, with what each does besides answering.
 func owners(databases *place.Databases, messages *notify.Messages) []work.Owner {
-	return []work.Owner{account.New(databases).Work(), messages.Work()}
+	return []work.Owner{account.New(account.Config{Databases: databases}).Work(), messages.Work()}
 }
 
 // newMessages makes the messages of the shop. It has no channel, so it refuses all.

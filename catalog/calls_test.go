@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"cmp"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,13 +12,16 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/go-json-experiment/json"
 
+	"sluice/catalog/account"
 	"sluice/catalog/internal/web"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/local/servicetest"
 	"sluice/core/place"
+	"sluice/core/shard"
 	"sluice/core/tally"
 )
 
@@ -46,51 +51,145 @@ func TestCallsOfMySQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := web.New(web.Config{
-		Routes: routes(databases), Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
-		Tokens:  auth.NewVerifier(keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10}),
-		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const statement, transaction = 2, 2
-	called := map[string]bool{}
-	for _, c := range []struct {
-		method, path, body string
-		role               auth.Role
-		status             int
-		statements         int64
-		transactions       int64
-	}{
-		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusCreated, 6, 1}, // the user, its event, the version of that, and two for the audit log
-		{"GET", "/v1/audit?actor=service:7", "", auth.RoleAdmin, http.StatusOK, 1, 0},
-		{"PUT", "/v1/users/7", `{"region":"eu","locale":"de"}`, auth.RoleService, http.StatusOK, 2, 1},
-		{"GET", "/v1/users/7", "", auth.RoleService, http.StatusOK, 1, 0},
-		{"GET", "/v1/me", "", auth.RoleShopper, http.StatusOK, 1, 0},
-	} {
-		now := time.Now()
-		token, err := keys.Issue(auth.Claims{
-			Identity: auth.Identity{Subject: 7, Role: c.role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, calls := tally.Count(t.Context())
-		r := httptest.NewRequestWithContext(ctx, c.method, c.path, strings.NewReader(c.body))
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Header.Set("Idempotency-Key", "k")
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		server.ServeHTTP(w, r)
-		if want := c.statements*statement + c.transactions*transaction; w.Code != c.status || calls.Load() != want {
-			t.Errorf("%s %s: %d %s with %d calls, want %d with %d", c.method, c.path, w.Code, w.Body, calls.Load(), c.status, want)
-		}
-		called[c.method+" "+strings.ReplaceAll(strings.Split(c.path, "?")[0], "users/7", "users/{user_id}")] = true
-	}
+	c := &callCounter{t: t, databases: databases, keys: keys, called: map[string]bool{}}
+	c.serve()
+	c.callsOfUsers()
+	c.callsOfSignIn()
 	for _, o := range Table() {
-		if !called[o.Method+" "+o.Path] {
+		if !c.called[o.Method+" "+o.Path] {
 			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
 		}
 	}
+}
+
+// callCounter counts calls of a shop that is all in this process.
+type callCounter struct {
+	t         *testing.T
+	databases *place.Databases
+	keys      *auth.Keys
+	server    *web.Server
+	queue     account.Queue
+	called    map[string]bool
+}
+
+func (c *callCounter) serve() {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	signingFile, secretFile := filepath.Join(dir, "signing.json"), filepath.Join(dir, "account.secret")
+	ring, err := auth.NewRing(time.Now())
+	if err == nil {
+		err = errors.Join(ring.Create(signingFile), account.CreateSecret(secretFile))
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	secret, err1 := account.ReadSecret(secretFile)
+	signing, err2 := openSigning(signingFile, "sluice", "sluice")
+	if err := errors.Join(err1, err2); err != nil {
+		c.t.Fatal(err)
+	}
+	c.queue = account.Queue{Secret: secret}
+	c.server, err = web.New(web.Config{
+		Routes: routes(account.New(account.Config{
+			Databases: c.databases, Secret: secret, Signer: signing, Messenger: c.queue, HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		})),
+		Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
+		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
+		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// request is one with what it costs.
+type request struct {
+	method, path, body, token string
+	status                    int
+	statements, transactions  int64
+	operation                 string // its path in the document, if that has parameters
+}
+
+// call makes a request, compares its cost, and returns the members of the answer.
+func (c *callCounter) call(of request) map[string]string {
+	c.t.Helper()
+	const statement, transaction = 2, 2
+	ctx, calls := tally.Count(c.t.Context())
+	r := httptest.NewRequestWithContext(ctx, of.method, of.path, strings.NewReader(of.body))
+	if of.token != "" {
+		r.Header.Set("Authorization", "Bearer "+of.token)
+	}
+	r.Header.Set("Idempotency-Key", "k")
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	c.server.ServeHTTP(w, r)
+	if want := of.statements*statement + of.transactions*transaction; w.Code != of.status || calls.Load() != want {
+		c.t.Errorf("%s %s: %d %s with %d calls, want %d with %d", of.method, of.path, w.Code, w.Body, calls.Load(), of.status, want)
+	}
+	c.called[of.method+" "+cmp.Or(of.operation, of.path)] = true
+	members, texts := map[string]any{}, map[string]string{}
+	_ = json.Unmarshal(w.Body.Bytes(), &members) // an answer may be empty
+	for name, value := range members {
+		texts[name], _ = value.(string)
+	}
+	return texts
+}
+
+func (c *callCounter) callsOfUsers() {
+	token := func(role auth.Role) string {
+		now := time.Now()
+		token, err := c.keys.Issue(auth.Claims{
+			Identity: auth.Identity{Subject: 7, Role: role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return token
+	}
+	const user, operation, home = "/v1/users/7", "/v1/users/{user_id}", `{"region":"eu","locale":"de"}`
+	service := token(auth.RoleService)
+	c.call(request{"PUT", user, home, service, http.StatusCreated, 6, 1, operation}) // the user, its event, the version of that, and two for the audit log
+	c.call(request{"GET", "/v1/audit?actor=service:7", "", token(auth.RoleAdmin), http.StatusOK, 1, 0, "/v1/audit"})
+	c.call(request{"PUT", user, home, service, http.StatusOK, 2, 1, operation})
+	c.call(request{"GET", user, "", service, http.StatusOK, 1, 0, operation})
+	c.call(request{"GET", "/v1/me", "", token(auth.RoleShopper), http.StatusOK, 1, 0, ""})
+}
+
+// code is the code of the last message.
+func (c *callCounter) code() string {
+	c.t.Helper()
+	var data []byte
+	p := c.databases.All(shard.Users)[0]
+	if err := p.In(p.Writer()).QueryRowContext(c.t.Context(), "SELECT data FROM account_tasks__ ORDER BY id DESC LIMIT 1").Scan(&data); err != nil {
+		c.t.Fatal(err)
+	}
+	m, err := c.queue.Open(data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return m.Values["code"]
+}
+
+func (c *callCounter) callsOfSignIn() {
+	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
+	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 4, 1, ""})
+	c.call(request{
+		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code() + `"}`, "", http.StatusCreated, 10, 1, "/v1/verifications/{challenge_id}",
+	})
+	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 5, 1, ""}
+	first := c.call(signIn)
+	signIn.body, signIn.status, signIn.statements, signIn.transactions = strings.Replace(signIn.body, mia, "eve@example.org", 1), http.StatusForbidden, 2, 0
+	c.call(signIn) // for nobody the same is asked until the password is compared
+	tokens := c.call(request{"POST", "/v1/tokens", `{"refresh_token":"` + first["refresh_token"] + `"}`, "", http.StatusOK, 2, 0, ""})
+	me := tokens["access_token"]
+	c.call(request{"GET", "/.well-known/jwks.json", "", "", http.StatusOK, 0, 0, ""})
+	c.call(request{"GET", "/v1/me/sessions", "", me, http.StatusOK, 1, 0, ""})
+	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 1, 1, ""})
+	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 6, 1, ""})
+	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 3, 1, "/v1/me/sessions/{session_id}"})
+	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 5, 1, ""})
+	c.call(request{
+		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code() + `","password":"` + old + `"}`, "", http.StatusOK, 9, 1,
+		"/v1/password_resets/{challenge_id}",
+	})
 }

@@ -43,6 +43,8 @@ type Node struct {
 	set *metrics.Set
 
 	databases *place.Databases
+	signing   *signing
+	accounts  *account.Accounts
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -59,7 +61,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Node, error) {
 	n := &Node{cfg: cfg, log: log, set: metrics.NewSet()}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := n.parts.Start(ctx, n.openMySQL, n.startBackground, n.startWork, n.startAudit, n.serve, n.serveOps); err != nil {
+	if err := n.parts.Start(ctx, n.openMySQL, n.openAccounts, n.startBackground, n.startWork, n.startAudit, n.serve, n.serveOps); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -119,6 +121,25 @@ func tellHow(err error) error {
 	return fmt.Errorf("%w (of the shop: sluice catalog migrate)", err)
 }
 
+// openAccounts reads the keys of accounts.
+func (n *Node) openAccounts(context.Context) error {
+	secret, err := account.ReadSecret(n.cfg.AccountSecretFile)
+	if err != nil {
+		return err
+	}
+	if n.signing, err = openSigning(n.cfg.SigningKeysFile, n.cfg.TokenIssuer, n.cfg.TokenAudience); err != nil {
+		return err
+	}
+	n.accounts = account.New(account.Config{
+		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: account.Queue{Secret: secret},
+		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
+	})
+	return nil
+}
+
+// sweepPause is the time between two sweeps of what accounts leave behind.
+const sweepPause = time.Minute
+
 // startBackground starts the node's own goroutines.
 func (n *Node) startBackground(context.Context) error {
 	background := lifecycle.NewGroup(n.log)
@@ -132,6 +153,10 @@ func (n *Node) startBackground(context.Context) error {
 	}, n.log)
 	background.Run("watch", n.watch.Run)
 	background.Run("beats", n.databases.Run)
+	background.Run("signing keys", func(ctx context.Context) { n.signing.run(ctx, n.log) })
+	background.Run("sweep of accounts", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "sweep accounts", sweepPause, n.accounts.Sweep)
+	})
 	return nil
 }
 
@@ -146,9 +171,9 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.databases), Permissions: permissions(),
+		Routes: routes(n.accounts), Permissions: permissions(),
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
-			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax,
+			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers,
 		}),
 		Users:       newLimiter("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax, limit.UserID),
 		Addresses:   newLimiter("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax, limit.AddressID),

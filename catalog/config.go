@@ -26,6 +26,10 @@ type Config struct {
 	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
 	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
 
+	SigningKeysFile   string `name:"signing-keys-file" private:"" env:"SLUICE_SIGNING_KEYS_FILE" group:"Tokens" placeholder:"PATH"`
+	AccountSecretFile string `name:"account-secret-file" private:"" env:"SLUICE_ACCOUNT_SECRET_FILE" group:"Catalog" placeholder:"PATH"`
+	PasswordsMax      int    `name:"passwords-max" env:"SLUICE_PASSWORDS_MAX" group:"Limits" default:"4"`
+
 	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
 	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40"`
 	RatePerAddress  float64  `name:"rate-per-address" env:"SLUICE_RATE_PER_ADDRESS" group:"Limits" default:"1000"`
@@ -60,6 +64,8 @@ func (c Config) Validate() error {
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
 		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},
+		{"signing-keys-file", c.SigningKeysFile, "the file of --signing-keys-file (SLUICE_SIGNING_KEYS_FILE): sluice catalog keys create makes one"},
+		{"account-secret-file", c.AccountSecretFile, "the file of --account-secret-file (SLUICE_ACCOUNT_SECRET_FILE): sluice catalog keys create makes one"},
 		{"token-issuer", c.TokenIssuer, "the iss that tokens have"},
 		{"token-audience", c.TokenAudience, "the aud that tokens have"},
 	} {
@@ -67,6 +73,7 @@ func (c Config) Validate() error {
 			f.Missing(s.setting, s.want)
 		}
 	}
+	config.Between(&f, "passwords-max", c.PasswordsMax, 1, 1000)
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
 	for setting, rate := range map[string]float64{"rate-per-user": c.RatePerUser, "rate-per-address": c.RatePerAddress} {
 		if rate != 0 && !(rate >= limit.RateMin && rate <= limit.RateMax) { // so that NaN is none either

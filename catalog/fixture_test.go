@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/catalog"
+	"sluice/catalog/account"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -60,6 +62,12 @@ func newShop(t *testing.T) *shop {
 	return newShopIn(t, layouts[0])
 }
 
+// accountFiles are the files of accounts, beside the one with the keys of tokens.
+func accountFiles(keys string) (signing, secret string) {
+	dir := filepath.Dir(keys)
+	return filepath.Join(dir, "signing.json"), filepath.Join(dir, "account.secret")
+}
+
 func newShopIn(t *testing.T, in layout) *shop {
 	t.Helper()
 	s := &shop{t: t, http: &http.Client{Transport: &http.Transport{}}}
@@ -70,6 +78,14 @@ func newShopIn(t *testing.T, in layout) *shop {
 	s.cfg = catalog.Config{
 		Kafka: kafka.Cluster{Brokers: []string{"127.0.0.1:1"}}, // the shop does without, and events wait
 		Ops:   config.Ops{Listen: "127.0.0.1:0"}, Listen: "127.0.0.1:0", TokenKeyFile: filepath.Join(t.TempDir(), "keys.json"),
+	}
+	s.cfg.SigningKeysFile, s.cfg.AccountSecretFile = accountFiles(s.cfg.TokenKeyFile)
+	ring, err := auth.NewRing(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ring.Create(s.cfg.SigningKeysFile), account.CreateSecret(s.cfg.AccountSecretFile)); err != nil {
+		t.Fatal(err)
 	}
 	in.lay(s)
 	if err := auth.WriteKeys(s.cfg.TokenKeyFile, key); err != nil {

@@ -43,6 +43,7 @@ func serveShop(dsnFile, keys, broker string) {
 		MySQL: place.MySQL{DSNFile: dsnFile}, Kafka: kafka.Cluster{Brokers: []string{broker}}, Ops: config.Ops{Listen: "127.0.0.1:0"},
 		Listen: "127.0.0.1:0", TokenKeyFile: keys,
 	}
+	cfg.SigningKeysFile, cfg.AccountSecretFile = accountFiles(keys)
 	err := kong.ApplyDefaults(&cfg)
 	if err == nil {
 		var node *catalog.Node

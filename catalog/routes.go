@@ -7,11 +7,10 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/internal/web"
-	"sluice/core/place"
 )
 
 // routes are the operations of all packages.
-func routes(databases *place.Databases) []web.Route { return account.New(databases).Routes() }
+func routes(accounts *account.Accounts) []web.Route { return accounts.Routes() }
 
 // permissions are those of all packages.
 func permissions() web.Permissions {

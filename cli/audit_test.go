@@ -44,7 +44,7 @@ func TestAudit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer databases.Close()
-	accounts := account.New(databases)
+	accounts := account.New(account.Config{Databases: databases})
 	for user := ids.User(1); user <= 30; user++ {
 		by := audit.Author{Actor: fmt.Sprintf("admin:%d", user%2), Origin: "192.0.2.1 9f3c"}
 		if _, _, err := accounts.Make(t.Context(), 1+user%3, account.Home{Region: "eu", Locale: "de"}, by); err != nil {

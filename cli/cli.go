@@ -37,6 +37,11 @@ type root struct {
 			Repeat command.CatalogTaskRepeat `cmd:"" help:"Try a dead task again."`
 			Drop   command.CatalogTaskDrop   `cmd:"" help:"Delete a dead task."`
 		} `cmd:"" help:"Look at work of the shop that failed too often, and decide about it."`
+		Keys struct {
+			Create command.CatalogKeysCreate `cmd:"" help:"Make the keys and the secret of the shop's accounts."`
+			List   command.CatalogKeysList   `cmd:"" help:"List the keys that sign the tokens of shoppers."`
+			Rotate command.CatalogKeysRotate `cmd:"" help:"Let the next key sign."`
+		} `cmd:"" help:"Make, show and change the keys of the shop's accounts."`
 	} `cmd:"" help:"Serve the shop behind the hot path."`
 	Migrate command.Migrate `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
 	Grants  command.Grants  `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -28,20 +30,68 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 // tester makes the users of tests.
 var tester = audit.Author{Actor: "admin:1", Origin: "a test"}
 
-func newAccounts(t *testing.T) *account.Accounts {
+// accounts are those of a shop with a database of its own.
+type accounts struct {
+	*account.Accounts
+
+	t         *testing.T
+	databases *place.Databases
+	queue     account.Queue
+	keys      *auth.Keys
+	now       atomic.Int64 // nanoseconds after the start of the test
+}
+
+func newAccounts(t *testing.T) *accounts {
 	t.Helper()
-	databases, err := place.Config{}.Open(place.Options{
+	a := &accounts{t: t}
+	var err error
+	a.databases, err = place.Config{}.Open(place.Options{
 		MySQL: db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = databases.Close() })
-	if err := databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema()}, place.Quiet); err != nil {
+	t.Cleanup(func() { _ = a.databases.Close() })
+	if err := a.databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	return account.New(databases)
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := account.CreateSecret(file); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := account.ReadSecret(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := auth.NewRing(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.keys, err = ring.Keys(); err != nil {
+		t.Fatal(err)
+	}
+	a.queue = account.Queue{Secret: secret}
+	began := time.Now()
+	a.Accounts = account.New(account.Config{
+		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.queue, HashesMax: 2,
+		Now: func() time.Time { return began.Add(time.Duration(a.now.Load())) }, Log: slog.New(slog.DiscardHandler),
+	})
+	return a
 }
+
+type signer struct {
+	ring auth.Ring
+	keys *auth.Keys
+}
+
+// Issue implements account.Signer.
+func (s signer) Issue(c auth.Claims) (string, error) {
+	c.Issuer, c.Audience = "sluice", "sluice"
+	return s.keys.Issue(c)
+}
+
+// Published implements account.Signer.
+func (s signer) Published() []auth.PublishedKey { return s.ring.Published() }
 
 func TestHomes(t *testing.T) {
 	t.Parallel()

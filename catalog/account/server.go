@@ -17,6 +17,18 @@ var Permissions = web.Permissions{
 	"ShowMe":    {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
 	"ShowUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersRead, On: "any user"},
 	"MakeUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersWrite, On: "any user"},
+
+	"RegisterUser":     {Roles: web.Anybody, On: "its own address"},
+	"VerifyEmail":      {Roles: web.Anybody, On: "its own address"},
+	"AskReset":         {Roles: web.Anybody, On: "its own address"},
+	"ResetPassword":    {Roles: web.Anybody, On: "its own address"},
+	"SignIn":           {Roles: web.Anybody, On: "its own user"},
+	"RefreshTokens":    {Roles: web.Anybody, On: "its own session"},
+	"ShowKeys":         {Roles: web.Anybody, On: "the shop"},
+	"ListSessions":     {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
+	"EndSession":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
+	"EndOtherSessions": {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
+	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
 }
 
 // author is who makes a request, for the log of privileged acts.

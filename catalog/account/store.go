@@ -5,9 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
+	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -15,14 +19,49 @@ import (
 	"sluice/core/stock"
 )
 
+// Signer signs the tokens of shoppers, for the deployment's issuer and audience.
+type Signer interface {
+	Issue(c auth.Claims) (string, error)
+	Published() []auth.PublishedKey
+}
+
+// Config has what accounts call.
+type Config struct {
+	Databases *place.Databases // the caller closes them
+	Secret    *Secret
+	Signer    Signer
+	Messenger Messenger
+	HashesMax int // of passwords that are made at the same time: 19 MiB and a core each
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
 // Accounts has the users. It is safe for concurrent use.
 type Accounts struct {
 	databases *place.Databases
 	acts      audit.Log
+	secret    *Secret
+	vault     Vault
+	signer    Signer
+	messenger Messenger
+	hasher    *password.Hasher
+	throttle  *throttle
+	now       func() time.Time
+	log       *slog.Logger
+	step      func(name string) // tests stop a request there
 }
 
-// New makes the accounts in databases, which its caller closes.
-func New(databases *place.Databases) *Accounts { return &Accounts{databases: databases} }
+// New makes the accounts.
+func New(cfg Config) *Accounts {
+	a := &Accounts{
+		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger,
+		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
+	}
+	if a.secret != nil {
+		a.vault = a.secret.Vault()
+	}
+	return a
+}
 
 // at is where the rows of a user are.
 func (a *Accounts) at(user ids.User) place.Place { return a.databases.At(shard.OfUser(int64(user))) }
@@ -57,7 +96,7 @@ func (a *Accounts) Make(ctx context.Context, id ids.User, home Home, by audit.Au
 		if err != nil {
 			return db.WriteError("write user", err)
 		}
-		if err := tell(ctx, p, tx, id, "user_made", event{State: StateActive}); err != nil {
+		if err := tell(ctx, p, tx, id, eventMade, event{State: StateActive}); err != nil {
 			return err
 		}
 		return a.acts.Append(ctx, p.In(tx), shard.OfUser(int64(id)), audit.Act{

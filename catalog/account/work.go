@@ -29,7 +29,7 @@ type event struct {
 }
 
 // tell writes an event of a user into the transaction of its effect.
-func tell(ctx context.Context, p place.Place, tx *sql.Tx, user ids.User, kind string, what event) error {
+func tell(ctx context.Context, p place.Place, tx *sql.Tx, user ids.User, kind string, what any) error {
 	_, err := outbox.Of(owner, p.Suffix).Append(ctx, tx, topic, strconv.FormatInt(int64(user), 10), kind, what)
 	return err
 }

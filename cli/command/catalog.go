@@ -39,7 +39,9 @@ or in that of the stock; --shards-file spreads them over several databases. Any 
 SIGINT, SIGTERM or SIGHUP, after the requests that it has read.
 
 Examples:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --kafka-brokers kafka:9092 --token-key-file keys.json
+  sluice catalog keys create --signing-keys-file signing.json --account-secret-file account.secret
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --kafka-brokers kafka:9092 --token-key-file keys.json \
+      --signing-keys-file signing.json --account-secret-file account.secret
   sluice catalog routes`
 }
 

@@ -21,6 +21,12 @@ func (Migrate) Texts() config.Texts { return texts }
 func (CatalogMigrate) Texts() config.Texts { return texts }
 
 // Texts are those of the group.
+func (SigningKeys) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (CatalogKeysCreate) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
 func (Drain) Texts() config.Texts { return texts }
 
 // Texts are those of the group.

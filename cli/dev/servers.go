@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"sluice/catalog/account"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/local"
@@ -117,8 +119,17 @@ func (s *stack) startKafka(ctx context.Context) error {
 	return nil
 }
 
-// makeKeys makes the key file, unless there is one.
+// makeKeys makes the files of keys, unless they are there.
 func (s *stack) makeKeys() error {
+	ring, err := auth.NewRing(time.Now())
+	if err != nil {
+		return err
+	}
+	for path, create := range map[string]func(string) error{s.command.signingKeys(): ring.Create, s.command.accountSecret(): account.CreateSecret} {
+		if err := create(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	s.cfg.TokenKeyFile = s.command.TokenKeyFile
 	if s.cfg.TokenKeyFile != "" {
 		return nil

@@ -141,6 +141,7 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
 	shop := catalog.Config{
 		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(),
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
@@ -151,6 +152,10 @@ func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, 
 	rates() // as for the edge
 	return shop, err
 }
+
+// signingKeys and accountSecret are the files of the shop's accounts.
+func (c *Command) signingKeys() string   { return filepath.Join(c.Dir, "signing-keys.json") }
+func (c *Command) accountSecret() string { return filepath.Join(c.Dir, "account.secret") }
 
 // freeAddress returns the wanted address, or one with a free port if its port is taken.
 func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
@@ -210,10 +215,6 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start persister: %w", err)
 	}
 	s.parts.Later("stop persister", drain(s.persister.Shutdown))
-	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
-		return fmt.Errorf("start edge: %w", err)
-	}
-	s.parts.Later("stop edge", drain(s.edge.Shutdown))
 	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr)
 	if err != nil {
 		return err
@@ -222,6 +223,11 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start catalog: %w", err)
 	}
 	s.parts.Later("stop catalog", drain(s.catalog.Shutdown))
+	s.cfg.ShopKeysURL = "http://" + s.catalog.Addr() + "/.well-known/jwks.json"
+	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
+		return fmt.Errorf("start edge: %w", err)
+	}
+	s.parts.Later("stop edge", drain(s.edge.Shutdown))
 	err = waitReady(ctx, "catalog", s.catalog.OpsAddr(), readyWithin, refused)
 	if err == nil {
 		err = waitReady(ctx, "persister", s.persister.OpsAddr(), readyWithin, refused)

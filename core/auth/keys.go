@@ -85,7 +85,7 @@ func WriteKeys(path string, keys ...Key) error {
 	return WriteNew(path, encoded)
 }
 
-// WriteNew creates a file that only its owner can read. If it fails, it leaves no file. An existing file is an error.
+// WriteNew creates a file that only its owner can read. If it fails, it leaves no file. An existing file is an error. If it fails, it leaves no file. An existing file is an error.
 func WriteNew(path string, contents []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {

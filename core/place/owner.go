@@ -37,9 +37,18 @@ type Owner struct {
 // Where says which places of a map have some tables.
 type Where func(*shard.Map) []shard.Place
 
-// Of are all places of a kind.
-func Of(kind shard.Kind) Where {
-	return func(m *shard.Map) []shard.Place { return m.Places(kind) }
+// Of are all places of some kinds, each once.
+func Of(kinds ...shard.Kind) Where {
+	return func(m *shard.Map) (all []shard.Place) {
+		for _, kind := range kinds {
+			for _, p := range m.Places(kind) {
+				if !slices.Contains(all, p) {
+					all = append(all, p)
+				}
+			}
+		}
+		return all
+	}
 }
 
 // Everywhere is each database once, with tables without a suffix.

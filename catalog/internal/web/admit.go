@@ -43,6 +43,15 @@ func Origin(ctx context.Context) string {
 	return c.client.String() + " " + c.request
 }
 
+// Client is the address that a request came from, as limits count it: of IPv6 it is the /64.
+func Client(ctx context.Context) netip.Addr {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	if c == nil {
+		return netip.Addr{}
+	}
+	return c.client
+}
+
 // admit lets those pass who may call the operation, within their limits. The order of the checks is that of the edge:
 // a shopper whose token was seen before is counted first, so that a request over the limit takes nothing from the others
 // behind its address. A new token costs its address first, before anybody checks a signature.

@@ -18,12 +18,43 @@ import (
 	"sluice/core/ids"
 )
 
+// Defines values for PublishedKeyAlg.
+const (
+	EdDSA PublishedKeyAlg = "EdDSA"
+)
+
+// Defines values for PublishedKeyCrv.
+const (
+	Ed25519 PublishedKeyCrv = "Ed25519"
+)
+
+// Defines values for PublishedKeyKty.
+const (
+	OKP PublishedKeyKty = "OKP"
+)
+
+// Defines values for PublishedKeyUse.
+const (
+	Sig PublishedKeyUse = "sig"
+)
+
+// Defines values for TokensTokenType.
+const (
+	Bearer TokensTokenType = "Bearer"
+)
+
 // Defines values for UserState.
 const (
 	Active UserState = "active"
 	Erased UserState = "erased"
 	Locked UserState = "locked"
 )
+
+// Address defines model for Address.
+type Address struct {
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email Email `json:"email"`
+}
 
 // AuditAct What was done to what.
 type AuditAct = string
@@ -43,8 +74,34 @@ type AuditList struct {
 // AuditName A kind, and what tells one of them from others.
 type AuditName = string
 
+// Challenge defines model for Challenge.
+type Challenge struct {
+	// ChallengeID Names the code that was sent.
+	ChallengeID string `json:"challenge_id"`
+
+	// ExpiresAt Until then the code counts.
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Code defines model for Code.
+type Code struct {
+	// Code The code that was sent.
+	Code CodeText `json:"code"`
+}
+
+// CodeText The code that was sent.
+type CodeText = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// Device defines model for Device.
+type Device struct {
+	DeviceToken string `json:"device_token"`
+}
+
+// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+type Email = string
 
 // Limit defines model for Limit.
 type Limit = web.Limit
@@ -64,11 +121,130 @@ type NewUser struct {
 	Region Region `json:"region"`
 }
 
+// Password defines model for Password.
+type Password = string
+
+// PasswordChange defines model for PasswordChange.
+type PasswordChange struct {
+	CurrentPassword Password `json:"current_password"`
+	Password        Password `json:"password"`
+}
+
 // Position A place in the history of a database.
 type Position = db.Position
 
+// PublishedKey defines model for PublishedKey.
+type PublishedKey struct {
+	Alg PublishedKeyAlg `json:"alg"`
+	Crv PublishedKeyCrv `json:"crv"`
+	Kid string          `json:"kid"`
+	Kty PublishedKeyKty `json:"kty"`
+	Use PublishedKeyUse `json:"use"`
+
+	// X The public key, as base64url.
+	X string `json:"x"`
+}
+
+// PublishedKeyAlg defines model for PublishedKey.Alg.
+type PublishedKeyAlg string
+
+// PublishedKeyCrv defines model for PublishedKey.Crv.
+type PublishedKeyCrv string
+
+// PublishedKeyKty defines model for PublishedKey.Kty.
+type PublishedKeyKty string
+
+// PublishedKeyUse defines model for PublishedKey.Use.
+type PublishedKeyUse string
+
+// PublishedKeys defines model for PublishedKeys.
+type PublishedKeys struct {
+	Keys []PublishedKey `json:"keys"`
+}
+
+// Refresh defines model for Refresh.
+type Refresh struct {
+	RefreshToken string `json:"refresh_token"`
+}
+
 // Region Where the data of a user are at home, in a word of the shop.
 type Region = string
+
+// Registration defines model for Registration.
+type Registration struct {
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email Email `json:"email"`
+
+	// Locale A language, and where it is spoken.
+	Locale   Locale   `json:"locale"`
+	Password Password `json:"password"`
+
+	// Region Where the data of a user are at home, in a word of the shop.
+	Region Region `json:"region"`
+}
+
+// Reset defines model for Reset.
+type Reset struct {
+	// Code The code that was sent.
+	Code     CodeText `json:"code"`
+	Password Password `json:"password"`
+}
+
+// Session defines model for Session.
+type Session struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current It is that of the token.
+	Current bool `json:"current"`
+
+	// ExpiresAt When it ends if it is not refreshed.
+	ExpiresAt time.Time `json:"expires_at"`
+	SessionID SessionID `json:"session_id"`
+
+	// UsedAt When it was last refreshed.
+	UsedAt time.Time `json:"used_at"`
+}
+
+// SessionID defines model for SessionID.
+type SessionID = ids.Session
+
+// Sessions defines model for Sessions.
+type Sessions struct {
+	Data []Session `json:"data"`
+}
+
+// SignIn defines model for SignIn.
+type SignIn struct {
+	// DeviceToken Of an earlier session at this device.
+	DeviceToken *string `json:"device_token,omitempty"`
+
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email    Email    `json:"email"`
+	Password Password `json:"password"`
+}
+
+// Tokens defines model for Tokens.
+type Tokens struct {
+	// AccessToken For requests to shop and edge.
+	AccessToken string `json:"access_token"`
+
+	// DeviceToken For the next sign-in at this device. It lets nobody in.
+	DeviceToken *string `json:"device_token,omitempty"`
+
+	// ExpiresIn Seconds for which the access token counts.
+	ExpiresIn int `json:"expires_in"`
+
+	// RefreshToken For the next tokens.
+	RefreshToken string          `json:"refresh_token"`
+	SessionID    SessionID       `json:"session_id"`
+	TokenType    TokensTokenType `json:"token_type"`
+
+	// UserID An integer from 1 to 9223372036854775807, in digits.
+	UserID UserID `json:"user_id"`
+}
+
+// TokensTokenType defines model for Tokens.TokenType.
+type TokensTokenType string
 
 // User defines model for User.
 type User struct {
@@ -92,6 +268,9 @@ type UserState string
 
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
+
+// ChallengeID defines model for ChallengeID.
+type ChallengeID = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -129,14 +308,110 @@ type ShowMeParams struct {
 	ReadAfter ReadAfter `json:"Read-After,omitempty"`
 }
 
+// ChangePasswordParams defines parameters for ChangePassword.
+type ChangePasswordParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// EndOtherSessionsParams defines parameters for EndOtherSessions.
+type EndOtherSessionsParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// EndSessionParams defines parameters for EndSession.
+type EndSessionParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AskResetParams defines parameters for AskReset.
+type AskResetParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ResetPasswordParams defines parameters for ResetPassword.
+type ResetPasswordParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SignInParams defines parameters for SignIn.
+type SignInParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RefreshTokensParams defines parameters for RefreshTokens.
+type RefreshTokensParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RegisterUserParams defines parameters for RegisterUser.
+type RegisterUserParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // MakeUserParams defines parameters for MakeUser.
 type MakeUserParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// VerifyEmailParams defines parameters for VerifyEmail.
+type VerifyEmailParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
+type ChangePasswordJSONRequestBody = PasswordChange
+
+// AskResetJSONRequestBody defines body for AskReset for application/json ContentType.
+type AskResetJSONRequestBody = Address
+
+// ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
+type ResetPasswordJSONRequestBody = Reset
+
+// SignInJSONRequestBody defines body for SignIn for application/json ContentType.
+type SignInJSONRequestBody = SignIn
+
+// RefreshTokensJSONRequestBody defines body for RefreshTokens for application/json ContentType.
+type RefreshTokensJSONRequestBody = Refresh
+
+// RegisterUserJSONRequestBody defines body for RegisterUser for application/json ContentType.
+type RegisterUserJSONRequestBody = Registration
+
 // MakeUserJSONRequestBody defines body for MakeUser for application/json ContentType.
 type MakeUserJSONRequestBody = NewUser
+
+// VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
+type VerifyEmailJSONRequestBody = Code
+
+type ShowKeysRequestObject struct {
+}
+
+type ShowKeysResponseObject interface {
+	VisitShowKeysResponse(w http.ResponseWriter) error
+}
+
+type ShowKeys200JSONResponse PublishedKeys
+
+func (response ShowKeys200JSONResponse) VisitShowKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAuditRequestObject struct {
 	Params ListAuditParams
@@ -178,6 +453,193 @@ func (response ShowMe200JSONResponse) VisitShowMeResponse(w http.ResponseWriter)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangePasswordRequestObject struct {
+	Params ChangePasswordParams
+	Body   *ChangePasswordJSONRequestBody
+}
+
+type ChangePasswordResponseObject interface {
+	VisitChangePasswordResponse(w http.ResponseWriter) error
+}
+
+type ChangePassword204Response struct {
+}
+
+func (response ChangePassword204Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndOtherSessionsRequestObject struct {
+	Params EndOtherSessionsParams
+}
+
+type EndOtherSessionsResponseObject interface {
+	VisitEndOtherSessionsResponse(w http.ResponseWriter) error
+}
+
+type EndOtherSessions204Response struct {
+}
+
+func (response EndOtherSessions204Response) VisitEndOtherSessionsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ListSessionsRequestObject struct {
+}
+
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListSessions200JSONResponse Sessions
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSessionRequestObject struct {
+	SessionID SessionID `json:"session_id"`
+	Params    EndSessionParams
+}
+
+type EndSessionResponseObject interface {
+	VisitEndSessionResponse(w http.ResponseWriter) error
+}
+
+type EndSession204Response struct {
+}
+
+func (response EndSession204Response) VisitEndSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type AskResetRequestObject struct {
+	Params AskResetParams
+	Body   *AskResetJSONRequestBody
+}
+
+type AskResetResponseObject interface {
+	VisitAskResetResponse(w http.ResponseWriter) error
+}
+
+type AskReset202JSONResponse Challenge
+
+func (response AskReset202JSONResponse) VisitAskResetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetPasswordRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      ResetPasswordParams
+	Body        *ResetPasswordJSONRequestBody
+}
+
+type ResetPasswordResponseObject interface {
+	VisitResetPasswordResponse(w http.ResponseWriter) error
+}
+
+type ResetPassword200JSONResponse Device
+
+func (response ResetPassword200JSONResponse) VisitResetPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInRequestObject struct {
+	Params SignInParams
+	Body   *SignInJSONRequestBody
+}
+
+type SignInResponseObject interface {
+	VisitSignInResponse(w http.ResponseWriter) error
+}
+
+type SignIn201JSONResponse Tokens
+
+func (response SignIn201JSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshTokensRequestObject struct {
+	Params RefreshTokensParams
+	Body   *RefreshTokensJSONRequestBody
+}
+
+type RefreshTokensResponseObject interface {
+	VisitRefreshTokensResponse(w http.ResponseWriter) error
+}
+
+type RefreshTokens200JSONResponse Tokens
+
+func (response RefreshTokens200JSONResponse) VisitRefreshTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RegisterUserRequestObject struct {
+	Params RegisterUserParams
+	Body   *RegisterUserJSONRequestBody
+}
+
+type RegisterUserResponseObject interface {
+	VisitRegisterUserResponse(w http.ResponseWriter) error
+}
+
+type RegisterUser202JSONResponse Challenge
+
+func (response RegisterUser202JSONResponse) VisitRegisterUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -242,25 +704,93 @@ func (response MakeUser201JSONResponse) VisitMakeUserResponse(w http.ResponseWri
 	return err
 }
 
+type VerifyEmailRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      VerifyEmailParams
+	Body        *VerifyEmailJSONRequestBody
+}
+
+type VerifyEmailResponseObject interface {
+	VisitVerifyEmailResponse(w http.ResponseWriter) error
+}
+
+type VerifyEmail201JSONResponse User
+
+func (response VerifyEmail201JSONResponse) VisitVerifyEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ShowKeys Show the keys that sign the tokens of shoppers. For anybody.
+	// (GET /.well-known/jwks.json)
+	ShowKeys(ctx context.Context, request ShowKeysRequestObject) (ShowKeysResponseObject, error)
 	// ListAudit Find privileged acts, the newest first. For admins.
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ShowMe Show the user of the token. For shoppers.
 	// (GET /v1/me)
 	ShowMe(ctx context.Context, request ShowMeRequestObject) (ShowMeResponseObject, error)
+	// ChangePassword Change the password of the user. For shoppers.
+	// (PUT /v1/me/password)
+	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
+	// EndOtherSessions End all sessions of the user but that of the token. For shoppers.
+	// (DELETE /v1/me/sessions)
+	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
+	// ListSessions List the sessions of the user. For shoppers.
+	// (GET /v1/me/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// EndSession End a session of the user. For shoppers.
+	// (DELETE /v1/me/sessions/{session_id})
+	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
+	// AskReset Ask for a code that gives an account a new password. For anybody.
+	// (POST /v1/password_resets)
+	AskReset(ctx context.Context, request AskResetRequestObject) (AskResetResponseObject, error)
+	// ResetPassword Give an account a new password, by the code that was sent. For anybody.
+	// (POST /v1/password_resets/{challenge_id})
+	ResetPassword(ctx context.Context, request ResetPasswordRequestObject) (ResetPasswordResponseObject, error)
+	// SignIn Sign in with an e-mail address and a password. For anybody.
+	// (POST /v1/sessions)
+	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
+	// RefreshTokens Get the next tokens of a session for its refresh token. For anybody.
+	// (POST /v1/tokens)
+	RefreshTokens(ctx context.Context, request RefreshTokensRequestObject) (RefreshTokensResponseObject, error)
+	// RegisterUser Register with an e-mail address and a password. For anybody.
+	// (POST /v1/users)
+	RegisterUser(ctx context.Context, request RegisterUserRequestObject) (RegisterUserResponseObject, error)
 	// ShowUser Show a user. For services and admins.
 	// (GET /v1/users/{user_id})
 	ShowUser(ctx context.Context, request ShowUserRequestObject) (ShowUserResponseObject, error)
 	// MakeUser Make a user known who has an id already. For services and admins.
 	// (PUT /v1/users/{user_id})
 	MakeUser(ctx context.Context, request MakeUserRequestObject) (MakeUserResponseObject, error)
+	// VerifyEmail Make the user who registered, by the code that was sent. For anybody.
+	// (POST /v1/verifications/{challenge_id})
+	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
 }
 
 // Routes has a route for each operation.
 func Routes(server StrictServerInterface) []web.Route {
 	return []web.Route{
+		{
+			Operation: "ShowKeys", Method: "GET", Path: "/.well-known/jwks.json",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowKeysRequestObject
+				answer, err := server.ShowKeys(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowKeysResponse, nil
+			},
+		},
 		{
 			Operation: "ListAudit", Method: "GET", Path: "/v1/audit",
 			Parameters: []string{"actor", "act", "object", "from", "until", "limit", "cursor"},
@@ -309,6 +839,165 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "ChangePassword", Method: "PUT", Path: "/v1/me/password",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangePasswordRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangePasswordJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangePassword(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangePasswordResponse, nil
+			},
+		},
+		{
+			Operation: "EndOtherSessions", Method: "DELETE", Path: "/v1/me/sessions",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request EndOtherSessionsRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.EndOtherSessions(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitEndOtherSessionsResponse, nil
+			},
+		},
+		{
+			Operation: "ListSessions", Method: "GET", Path: "/v1/me/sessions",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListSessionsRequestObject
+				answer, err := server.ListSessions(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListSessionsResponse, nil
+			},
+		},
+		{
+			Operation: "EndSession", Method: "DELETE", Path: "/v1/me/sessions/{session_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request EndSessionRequestObject
+				if err := web.ReadPath(r, "session_id", &request.SessionID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.EndSession(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitEndSessionResponse, nil
+			},
+		},
+		{
+			Operation: "AskReset", Method: "POST", Path: "/v1/password_resets",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AskResetRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AskResetJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AskReset(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAskResetResponse, nil
+			},
+		},
+		{
+			Operation: "ResetPassword", Method: "POST", Path: "/v1/password_resets/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ResetPasswordRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(ResetPasswordJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ResetPassword(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitResetPasswordResponse, nil
+			},
+		},
+		{
+			Operation: "SignIn", Method: "POST", Path: "/v1/sessions",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SignInRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SignInJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SignIn(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSignInResponse, nil
+			},
+		},
+		{
+			Operation: "RefreshTokens", Method: "POST", Path: "/v1/tokens",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RefreshTokensRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(RefreshTokensJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.RefreshTokens(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRefreshTokensResponse, nil
+			},
+		},
+		{
+			Operation: "RegisterUser", Method: "POST", Path: "/v1/users",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RegisterUserRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(RegisterUserJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.RegisterUser(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRegisterUserResponse, nil
+			},
+		},
+		{
 			Operation: "ShowUser", Method: "GET", Path: "/v1/users/{user_id}",
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request ShowUserRequestObject
@@ -342,6 +1031,28 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitMakeUserResponse, nil
+			},
+		},
+		{
+			Operation: "VerifyEmail", Method: "POST", Path: "/v1/verifications/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request VerifyEmailRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(VerifyEmailJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.VerifyEmail(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitVerifyEmailResponse, nil
 			},
 		},
 	}

@@ -1,0 +1,4 @@
+package account
+
+// Stop calls back before some steps.
+func (a *Accounts) Stop(before func(step string)) { a.step = before }

@@ -1,0 +1,159 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"sluice/catalog/account/internal/password"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/problem"
+)
+
+const setPassword = "UPDATE credentials__ SET password = ?, password_at = NOW(3) WHERE user_id = ? AND password = ?" //nolint:gosec // G101: it has none
+
+// AskReset sends a code to an address, by which its owner gives the account a new password. The caller learns nothing about
+// the address: who has no account is told so by the message.
+func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Asked, error) {
+	email, err := ReadEmail(address)
+	if err != nil {
+		return Asked{}, malformed("/email", err.Error())
+	}
+	index := a.vault.Index(email)
+	if err := a.throttle.message(index, by.Address, a.now()); err != nil {
+		return Asked{}, err
+	}
+	of, err := a.credential(ctx, index)
+	if err != nil {
+		return Asked{}, err
+	}
+	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index, email: email}
+	c.user = of.user
+	c.nonce = sumOf(a.secret.draws, []byte(purposeReset), index[:], []byte(by.Key)).positive()
+	m := Message{Template: templateReset, Locale: of.locale, To: email}
+	if c.decoy {
+		m.Template, m.Locale = templateNoAccount, localeDefault
+	}
+	return a.ask(ctx, c, m)
+}
+
+// localeDefault is for who is not known.
+const localeDefault = "en"
+
+// Reset gives an account a new password by a code, and ends all its sessions. The device token lets its owner sign in, whoever
+// else tries passwords at the same time.
+func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text string) (device string, err error) {
+	if _, err := newPassword(text, ""); err != nil {
+		return "", err
+	}
+	key := a.secret.ofKey(by.Key)
+	c, err := a.answered(ctx, purposeReset, handle, code, key)
+	if err != nil {
+		return "", err
+	}
+	chosen, err := newPassword(text, c.email)
+	if err != nil {
+		return "", err
+	}
+	if first, _ := c.mayUse(key); !first {
+		return a.secret.device(c.user), nil
+	}
+	hash, err := a.hasher.Hash(ctx, chosen, password.Salt())
+	if err != nil {
+		return "", err
+	}
+	of, held, err := a.credentialOf(ctx, c.user)
+	switch {
+	case err != nil:
+		return "", err
+	case !of.known || held != c.index: // the address is not the account's any more
+		return "", errCode
+	}
+	p := a.at(c.user)
+	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
+		first, err := a.use(ctx, tx, p, c, key)
+		if err != nil || !first {
+			return err
+		}
+		return a.changePassword(ctx, tx, p, of, c.email, hash, 0)
+	})
+	if err != nil {
+		return "", err
+	}
+	return a.secret.device(c.user), nil
+}
+
+// ChangePassword gives a user another password, and ends all sessions but one.
+func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User, but ids.Session, current, next string) error {
+	given, err := password.Read(current)
+	if err != nil {
+		return errCredentials
+	}
+	of, index, err := a.credentialOf(ctx, user)
+	if err != nil {
+		return err
+	}
+	if !of.known {
+		return errNoPassword
+	}
+	email, err := a.vault.Open(ctx, user, of.email)
+	if err != nil {
+		return err
+	}
+	chosen, err := newPassword(next, email)
+	if err != nil {
+		return err
+	}
+	if err := a.throttle.try(index, by.Address, true, a.now()); err != nil {
+		return err
+	}
+	right, err := a.hasher.Verify(ctx, given, of.hash)
+	if err == nil && !right { // perhaps this request has changed it already, and its answer was lost
+		if done, err := a.hasher.Verify(ctx, chosen, of.hash); err != nil || done {
+			return err
+		}
+		err = errCredentials
+	}
+	if err != nil {
+		return err
+	}
+	hash, err := a.hasher.Hash(ctx, chosen, password.Salt())
+	if err != nil {
+		return err
+	}
+	p := a.at(user)
+	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
+		return a.changePassword(ctx, tx, p, of, email, hash, but)
+	})
+	return err
+}
+
+var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user signs in without a password"}
+
+// changePassword does in a transaction what a new password means.
+func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email Email, hash string, but ids.Session) error {
+	done, err := p.In(tx).ExecContext(ctx, setPassword, hash, of.user, of.hash)
+	if err != nil {
+		return db.WriteError("write password", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 { // another request has changed it since
+		return errCredentials
+	}
+	others, err := a.sessionIDs(ctx, p.In(tx), selectOthers, of.user, int64(but))
+	if err != nil {
+		return err
+	}
+	if err := a.finishSessions(ctx, tx, p, of.user, others); err != nil {
+		return err
+	}
+	if err := tell(ctx, p, tx, of.user, eventPassword, nothing{}); err != nil {
+		return err
+	}
+	changed := sumOf(a.secret.draws, []byte(hash))
+	return a.messenger.Add(ctx, tx, p, Message{
+		Event: "password-" + ids.Event(changed.positive()).String(), User: of.user, Template: templateChanged, Locale: of.locale, To: email,
+		Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339)},
+	})
+}

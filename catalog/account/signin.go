@@ -1,0 +1,287 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"sluice/catalog/account/internal/password"
+	"sluice/core/auth"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+const (
+	selectCredential = "SELECT c.email_index, c.email, c.password, u.state, u.locale FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id WHERE c.user_id = ?" //nolint:gosec // G101: it has none
+	lockUser         = "SELECT state FROM users__ WHERE user_id = ? FOR UPDATE"
+	renewHash        = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
+
+	insertSession = "INSERT INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, ends_at) " +
+		"VALUES (?, ?, ?, NOW(3), NOW(3), NOW(3) + INTERVAL ? SECOND)"
+	selectSession = "SELECT s.seed, s.generation, s.ends_at <= NOW(3), TIMESTAMPDIFF(MICROSECOND, s.rotated_at, NOW(3)), u.state " +
+		"FROM sessions__ s JOIN users__ u ON u.user_id = s.user_id WHERE s.user_id = ? AND s.session_id = ?"
+	rotateSession = "UPDATE sessions__ SET generation = generation + 1, rotated_at = NOW(3), " +
+		"ends_at = LEAST(NOW(3) + INTERVAL ? SECOND, created_at + INTERVAL ? SECOND) " +
+		"WHERE user_id = ? AND session_id = ? AND generation = ? AND ends_at > NOW(3)"
+	selectUnused = "SELECT session_id FROM sessions__ WHERE user_id = ? AND ends_at > NOW(3) ORDER BY rotated_at DESC, session_id LIMIT 1000 OFFSET ?"
+	selectOthers = "SELECT session_id FROM sessions__ WHERE user_id = ? AND session_id <> ? AND ends_at > NOW(3) FOR UPDATE"
+	finishSome   = "UPDATE sessions__ SET ends_at = NOW(3) WHERE user_id = ? AND ends_at > NOW(3) AND session_id IN (?" // and more, and ")"
+	finishOne    = finishSome + ")"
+)
+
+var (
+	credentialsRefused = problem.NewKind(problem.Kind{
+		Code: "credentials_refused", Status: http.StatusForbidden, Title: "The e-mail address or the password is wrong.",
+	})
+	userLocked = problem.NewKind(problem.Kind{
+		Code: "user_locked", Status: http.StatusForbidden, Title: "The user is locked.",
+	})
+
+	errCredentials = &problem.Problem{Kind: credentialsRefused}
+	errLocked      = &problem.Problem{Kind: userLocked}
+	errSpent       = &problem.Problem{Kind: problem.WrongState, Detail: "the session of this Idempotency-Key was refreshed or has ended since: sign in with another key"}
+)
+
+// credential is how a user signs in.
+type credential struct {
+	user   ids.User // nobody's, if the address has no account
+	known  bool
+	email  []byte // sealed
+	hash   string
+	locale string
+	state  State
+}
+
+// credential looks up who has an address. It asks the same of MySQL whether or not somebody has.
+func (a *Accounts) credential(ctx context.Context, index Index) (credential, error) {
+	user, err := a.owner(ctx, index)
+	if err != nil {
+		return credential{}, err
+	}
+	if user == 0 {
+		user = a.secret.nobody(index)
+	}
+	c, held, err := a.credentialOf(ctx, user)
+	if err == nil && (!c.known || held != index) {
+		c = credential{user: user}
+	}
+	return c, err
+}
+
+// credentialOf reads the credential of a user.
+func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credential, index Index, err error) {
+	p := a.at(user)
+	c.user = user
+	var held []byte
+	var hash sql.NullString
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &hash, &c.state, &c.locale)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return c, index, nil
+	case err != nil:
+		return c, index, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
+	}
+	copy(index[:], held)
+	c.hash, c.known = hash.String, hash.Valid && c.state != StateErased
+	return c, index, nil
+}
+
+// SignIn is what somebody signs in with.
+type SignIn struct {
+	Email    string
+	Password string
+	Device   string // a device token, or empty
+}
+
+// Tokens are what a session gives.
+type Tokens struct {
+	User    ids.User
+	Session ids.Session
+	Access  string
+	Refresh string
+	Device  string // of a new session, or after a reset
+}
+
+const deviceBytesMax = 200
+
+// SignIn begins a session. A wrong password and an unknown address are refused alike, and take as long.
+func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, error) {
+	email, err := ReadEmail(with.Email)
+	if err != nil {
+		return Tokens{}, malformed("/email", err.Error())
+	}
+	if len(with.Device) > deviceBytesMax {
+		return Tokens{}, malformed("/device_token", fmt.Sprintf("want at most %d characters", deviceBytesMax))
+	}
+	given, err := password.Read(with.Password)
+	if err != nil {
+		return Tokens{}, errCredentials // nobody has such a password, whoever has the address
+	}
+	index := a.vault.Index(email)
+	c, err := a.credential(ctx, index)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := a.throttle.try(index, by.Address, a.secret.knows(c.user, with.Device), a.now()); err != nil {
+		return Tokens{}, err
+	}
+	right, err := a.hasher.Verify(ctx, given, c.hash)
+	switch {
+	case err != nil:
+		return Tokens{}, err
+	case !right || !c.known:
+		return Tokens{}, errCredentials
+	}
+	renewed := ""
+	if password.Old(c.hash) {
+		if renewed, err = a.hasher.Hash(ctx, given, password.Salt()); err != nil {
+			return Tokens{}, err
+		}
+	}
+	return a.begin(ctx, by, c, renewed)
+}
+
+// begin begins a session, or finds the one that the same request began.
+func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed string) (Tokens, error) {
+	p, id, from := a.at(c.user), a.secret.drawSession(c.user, by.Key), newSeed()
+	_, err := p.Write(ctx, "session", func(tx *sql.Tx) error {
+		in := p.In(tx)
+		var state State
+		if err := in.QueryRowContext(ctx, lockUser, c.user).Scan(&state); err != nil {
+			return db.WriteError("lock user", err)
+		}
+		if state != StateActive {
+			return errLocked
+		}
+		if _, err := in.ExecContext(ctx, insertSession, c.user, id, from[:], int64(idleMax/time.Second)); err != nil {
+			return db.WriteError("write session", err)
+		}
+		if renewed != "" {
+			if _, err := in.ExecContext(ctx, renewHash, renewed, c.user, c.hash); err != nil {
+				return db.WriteError("renew hash", err)
+			}
+		}
+		unused, err := a.sessionIDs(ctx, in, selectUnused, c.user, sessionsMax)
+		if err != nil {
+			return err
+		}
+		return a.finishSessions(ctx, tx, p, c.user, unused)
+	})
+	generation := uint32(1)
+	if db.Answer(err) == db.AnswerDuplicate {
+		var s session
+		if s, err = a.session(ctx, c.user, id); err == nil && (s.over || s.generation != 1) {
+			err = errSpent
+		}
+		from = s.seed
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return a.tokens(refreshToken{c.user, id, generation}, from, a.secret.device(c.user))
+}
+
+// session reads a session.
+func (a *Accounts) session(ctx context.Context, user ids.User, id ids.Session) (s session, err error) {
+	p := a.at(user)
+	var from []byte
+	var age int64
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectSession, user, id).Scan(&from, &s.generation, &s.over, &age, &s.state)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return session{over: true}, nil
+	case err != nil:
+		return s, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("session", "sessions"+p.Suffix, err))
+	}
+	copy(s.seed[:], from)
+	s.age = time.Duration(age) * time.Microsecond
+	return s, nil
+}
+
+// tokens signs an access token of a session.
+func (a *Accounts) tokens(t refreshToken, from seed, device string) (Tokens, error) {
+	now := a.now()
+	access, err := a.signer.Issue(auth.Claims{
+		Identity:  auth.Identity{Subject: int64(t.user), Role: auth.RoleShopper, Session: t.session},
+		NotBefore: now.Add(-auth.Skew), Expires: now.Add(auth.ShopperLifetime),
+	})
+	if err != nil {
+		return Tokens{}, fmt.Errorf("sign token: %w", err)
+	}
+	return Tokens{t.user, t.session, access, a.secret.refresh(t, from), device}, nil
+}
+
+// Refresh returns the next tokens of a session for the last ones. It may be repeated for a short while.
+func (a *Accounts) Refresh(ctx context.Context, text string) (Tokens, error) {
+	t, mac, ok := readRefresh(text)
+	if !ok {
+		return Tokens{}, errRefresh
+	}
+	p := a.at(t.user)
+	for range 2 { // the second time, because another request was first after all
+		s, err := a.session(ctx, t.user, t.session)
+		if err != nil {
+			return Tokens{}, err
+		}
+		switch a.secret.judge(s, t, mac) {
+		case verdictRefuse:
+			return Tokens{}, errRefresh
+		case verdictReuse:
+			err := a.EndSession(ctx, t.user, t.session)
+			if err == nil || errors.Is(err, errNoSession) {
+				err = errRefresh
+			}
+			return Tokens{}, err
+		case verdictRepeat:
+			t.generation++
+			return a.tokens(t, s.seed, "")
+		case verdictRotate:
+			done, err := p.In(p.Writer()).ExecContext(ctx, rotateSession,
+				int64(idleMax/time.Second), int64(sessionMax/time.Second), t.user, t.session, t.generation)
+			if err != nil {
+				return Tokens{}, db.WriteError("rotate session", err)
+			}
+			if n, err := done.RowsAffected(); err == nil && n == 1 {
+				t.generation++
+				return a.tokens(t, s.seed, "")
+			}
+		}
+	}
+	return Tokens{}, errRefresh
+}
+
+// sessionIDs lists sessions of a user.
+func (a *Accounts) sessionIDs(ctx context.Context, in place.Conn, query string, values ...any) (all []ids.Session, err error) {
+	err = db.Rows(ctx, in, func(row *sql.Rows) error {
+		var id ids.Session
+		err := row.Scan(&id)
+		all = append(all, id)
+		return err
+	}, query, values...)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w: %w", stock.ErrNotApplied, err)
+	}
+	return all, nil
+}
+
+// finishSessions ends sessions of a user, and tells of it.
+func (a *Accounts) finishSessions(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, all []ids.Session) error {
+	if len(all) == 0 {
+		return nil
+	}
+	values := []any{user}
+	for _, id := range all {
+		values = append(values, id)
+	}
+	if _, err := p.In(tx).ExecContext(ctx, finishSome+strings.Repeat(", ?", len(all)-1)+")", values...); err != nil {
+		return db.WriteError("end sessions", err)
+	}
+	return tell(ctx, p, tx, user, eventEnded, ended{all})
+}

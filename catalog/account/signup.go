@@ -1,0 +1,263 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"sluice/catalog/account/internal/password"
+	"sluice/catalog/account/internal/rows"
+	"sluice/core/db"
+	"sluice/core/place"
+	"sluice/core/problem"
+	"sluice/core/stock"
+)
+
+const (
+	insertChallenge = "INSERT INTO challenges__ (user_id, nonce, purpose, decoy, seed, email_index, email, password, region, locale, ends_at) " +
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(3) + INTERVAL ? SECOND)"
+	selectChallenge = "SELECT purpose, decoy, seed, email_index, email, password, region, locale, used_by, ends_at FROM challenges__ " +
+		"WHERE user_id = ? AND nonce = ?"
+	tryChallenge = "UPDATE challenges__ SET tries = tries + 1 WHERE user_id = ? AND nonce = ? AND purpose = ? AND tries < ? AND ends_at > NOW(3)"
+	useChallenge = "UPDATE challenges__ SET used_by = ? WHERE user_id = ? AND nonce = ? AND used_by IS NULL"
+
+	insertCredential = "INSERT INTO credentials__ (user_id, email_index, email, password, password_at) VALUES (?, ?, ?, ?, NOW(3))"
+	selectIndex      = "SELECT email_index FROM credentials__ WHERE user_id = ?"
+)
+
+// Caller is who makes a request: from where, and with which Idempotency-Key.
+type Caller struct {
+	Address netip.Addr
+	Key     string
+}
+
+// Asked is a code that was sent.
+type Asked struct {
+	Challenge string // its handle
+	EndsAt    time.Time
+}
+
+// Registration is what somebody registers with.
+type Registration struct {
+	Email    string
+	Password string
+	Home
+}
+
+// Register sends a code to the address, by which its owner becomes a user. If the address has an account already, it is told
+// of that instead. The caller is told the same in both cases, at the same time: nobody learns who has an account.
+func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Asked, error) {
+	if p := r.check(); p != nil {
+		return Asked{}, p
+	}
+	email, chosen, err := newLogin(r.Email, r.Password)
+	if err != nil {
+		return Asked{}, err
+	}
+	index := a.vault.Index(email)
+	if err := a.throttle.message(index, by.Address, a.now()); err != nil {
+		return Asked{}, err
+	}
+	c := &challenge{purpose: purposeRegister, seed: newSeed(), index: index, email: email, Home: r.Home}
+	c.user = a.secret.drawUser(index, r.Home, by.Key)
+	c.nonce = sumOf(a.secret.draws, []byte(purposeRegister), number(c.user)).positive()
+	salt := sumOf(a.secret.draws, []byte("salt"), number(c.user)) // a repetition has the same hash, and is known by it
+	if c.password, err = a.hasher.Hash(ctx, chosen, [16]byte(salt[:16])); err != nil {
+		return Asked{}, err
+	}
+	owner, err := a.owner(ctx, index)
+	if err != nil {
+		return Asked{}, err
+	}
+	m := Message{Template: templateVerify, Locale: r.Locale, To: email}
+	if c.decoy = owner != 0; c.decoy {
+		m.Template = templateTaken
+	}
+	return a.ask(ctx, c, m)
+}
+
+// newLogin reads an address and a new password for it.
+func newLogin(address, text string) (Email, password.Password, error) {
+	email, err := ReadEmail(address)
+	if err != nil {
+		return "", password.Password{}, malformed("/email", err.Error())
+	}
+	chosen, err := newPassword(text, email)
+	return email, chosen, err
+}
+
+// newPassword reads a new password of the owner of an address.
+func newPassword(text string, email Email) (password.Password, error) {
+	chosen, err := password.Read(text)
+	if err == nil {
+		err = chosen.Check(string(email), email.Local())
+	}
+	if err != nil {
+		return chosen, &problem.Problem{Kind: passwordRefused, Pointer: "/password", Detail: err.Error()}
+	}
+	return chosen, nil
+}
+
+var passwordRefused = problem.NewKind(problem.Kind{
+	Code: "password_refused", Status: http.StatusUnprocessableEntity, Title: "The password cannot be taken: choose another one.",
+})
+
+// ask writes a challenge and its message. A repetition of a request finds its first challenge, and sends nothing.
+func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, error) {
+	p := a.at(c.user)
+	sealed := a.secret.seal(c.user, "challenge", []byte(c.email))
+	m.Event, m.Within = "challenge-"+a.secret.handle(c.challengeKey), challengeLife
+	m.Values = map[string]string{}
+	if !c.decoy {
+		if c.purpose == purposeReset {
+			m.User = c.user
+		}
+		m.Values["code"] = a.secret.code(c.challengeKey, c.purpose, c.seed)
+		m.Values["minutes"] = strconv.Itoa(int(challengeLife / time.Minute))
+	}
+	_, err := p.Write(ctx, "challenge", func(tx *sql.Tx) error {
+		_, err := p.In(tx).ExecContext(ctx, insertChallenge, c.user, c.nonce, c.purpose, c.decoy, c.seed[:], c.index[:], sealed, c.password, c.Region, c.Locale,
+			int64(challengeLife/time.Second))
+		if err != nil {
+			return db.WriteError("write challenge", err)
+		}
+		return a.messenger.Add(ctx, tx, p, m)
+	})
+	if err != nil && db.Answer(err) != db.AnswerDuplicate {
+		return Asked{}, err
+	}
+	first, ends, err := a.challenge(ctx, p.In(p.Writer()), p, c.challengeKey)
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // it was swept meanwhile
+		return Asked{}, fmt.Errorf("read challenge: %w: %w", stock.ErrNotApplied, err)
+	case err != nil:
+		return Asked{}, err
+	case first.password != c.password:
+		return Asked{}, &problem.Problem{Kind: problem.Mismatch}
+	}
+	return Asked{a.secret.handle(c.challengeKey), ends}, nil
+}
+
+// challenge reads a challenge.
+func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, k challengeKey) (*challenge, time.Time, error) {
+	c := &challenge{challengeKey: k}
+	var seed, index, sealed []byte
+	var ends time.Time
+	err := in.QueryRowContext(ctx, selectChallenge, k.user, k.nonce).
+		Scan(&c.purpose, &c.decoy, &seed, &index, &sealed, &c.password, &c.Region, &c.Locale, &c.usedBy, &ends)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ends, err
+	}
+	if err != nil {
+		return nil, ends, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("challenge", "challenges"+p.Suffix, err))
+	}
+	copy(c.seed[:], seed)
+	copy(c.index[:], index)
+	email, err := a.secret.open(k.user, "challenge", sealed)
+	if err != nil {
+		return nil, ends, err
+	}
+	c.email = Email(email)
+	return c, ends, nil
+}
+
+// answered returns the challenge that a code answers. Each call costs a try. Whatever is wrong, the refusal is the same.
+func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string, key sum) (*challenge, error) {
+	if err := checkCode(code); err != nil {
+		return nil, malformed("/code", err.Error())
+	}
+	k, ok := a.secret.ofHandle(handle)
+	if !ok {
+		return nil, errCode
+	}
+	p := a.at(k.user)
+	done, err := p.In(p.Writer()).ExecContext(ctx, tryChallenge, k.user, k.nonce, of, triesMax)
+	if err != nil {
+		return nil, db.WriteError("count a try", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return nil, errCode
+	}
+	c, _, err := a.challenge(ctx, p.In(p.Writer()), p, k)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, errCode
+	case err != nil:
+		return nil, err
+	case !a.secret.fits(c, code):
+		return nil, errCode
+	}
+	if _, may := c.mayUse(key); !may {
+		return nil, errCode
+	}
+	return c, nil
+}
+
+// use notes in the transaction of its effect that a challenge is used. It reports false if it was before, by the same request.
+func (a *Accounts) use(ctx context.Context, tx *sql.Tx, p place.Place, c *challenge, key sum) (first bool, err error) {
+	done, err := p.In(tx).ExecContext(ctx, useChallenge, key[:], c.user, c.nonce)
+	if err != nil {
+		return false, db.WriteError("use a code", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 1 {
+		return true, err
+	}
+	now, _, err := a.challenge(ctx, p.In(tx), p, c.challengeKey) // the row is locked by the statement before
+	if err != nil {
+		return false, err
+	}
+	if _, may := now.mayUse(key); !may {
+		return false, errCode
+	}
+	return false, nil
+}
+
+// Verify makes who registered a user. The code shows that the address is theirs.
+func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (User, error) {
+	key := a.secret.ofKey(by.Key)
+	c, err := a.answered(ctx, purposeRegister, handle, code, key)
+	if err != nil {
+		return User{}, err
+	}
+	if err := a.claim(ctx, c.index, c.user); err != nil {
+		return User{}, err
+	}
+	a.step("claimed")
+	sealed, err := a.vault.Seal(ctx, c.user, c.email)
+	if err != nil {
+		return User{}, err
+	}
+	p := a.at(c.user)
+	_, err = p.Write(ctx, "user", func(tx *sql.Tx) error {
+		first, err := a.use(ctx, tx, p, c, key)
+		if err != nil || !first {
+			return err
+		}
+		return a.finish(ctx, tx, p, c, sealed)
+	})
+	if err != nil {
+		return User{}, err
+	}
+	a.finalise(ctx, c.index, c.user)
+	return a.User(ctx, c.user, db.Never)
+}
+
+// finish makes the user of a challenge.
+func (a *Accounts) finish(ctx context.Context, tx *sql.Tx, p place.Place, c *challenge, sealed []byte) error {
+	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: c.user, State: string(StateActive), Region: c.Region, Locale: c.Locale})
+	if err == nil {
+		_, err = p.In(tx).ExecContext(ctx, insertCredential, c.user, c.index[:], sealed, c.password)
+	}
+	switch {
+	case db.Answer(err) == db.AnswerDuplicate: // the registration was given up
+		return errCode
+	case err != nil:
+		return db.WriteError("write user", err)
+	}
+	return tell(ctx, p, tx, c.user, eventMade, event{State: StateActive})
+}

@@ -1,0 +1,100 @@
+package account
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"time"
+
+	"sluice/core/ids"
+	"sluice/core/limit"
+	"sluice/core/problem"
+)
+
+// throttle slows down who guesses passwords, and bounds the messages that strangers can cause. It counts tries, right ones
+// included, so it tells nobody whether an address has an account. No number of tries locks an account: who tries an account
+// from everywhere keeps back those that have no known device only, and a reset gives its owner one.
+type throttle struct {
+	pair     *limit.Limiter[uint64]     // tries of an account from an address
+	account  *limit.Limiter[uint64]     // tries of an account from devices that it does not know
+	address  *limit.Limiter[netip.Addr] // tries from an address
+	messages *limit.Limiter[uint64]     // to an address of e-mail
+	asked    *limit.Limiter[netip.Addr] // messages that an address asked for
+}
+
+// keysMax bounds the memory of each limiter, about 200 bytes a key.
+const keysMax = 100_000
+
+func newThrottle() *throttle {
+	same := func(id uint64) uint64 { return id }
+	per := func(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
+	return &throttle{
+		pair:     limit.New("sign-in", limit.Config{Rate: per(10, 10*time.Minute), Burst: 10, KeysMax: keysMax}, same),
+		account:  limit.New("account", limit.Config{Rate: per(100, time.Hour), Burst: 100, KeysMax: keysMax}, same),
+		address:  limit.New("address", limit.Config{Rate: per(60, time.Minute), Burst: 120, KeysMax: keysMax}, limit.AddressID),
+		messages: limit.New("messages", limit.Config{Rate: per(6, time.Hour), Burst: 5, KeysMax: keysMax}, same),
+		asked:    limit.New("messages-address", limit.Config{Rate: per(60, time.Hour), Burst: 30, KeysMax: keysMax}, limit.AddressID),
+	}
+}
+
+func (of Index) id() uint64 { return binary.BigEndian.Uint64(of[:]) }
+
+// try admits a try of a password.
+func (t *throttle) try(of Index, from netip.Addr, known bool, now time.Time) error {
+	text := binary.BigEndian.AppendUint64(of[:], limit.AddressID(from))
+	pair := sha256.Sum256(text)
+	allowed := t.address.Allow(from, now)
+	if allowed.OK {
+		allowed = t.pair.Allow(binary.BigEndian.Uint64(pair[:]), now)
+	}
+	if allowed.OK && !known {
+		allowed = t.account.Allow(of.id(), now)
+	}
+	return limited(allowed)
+}
+
+// message admits a message to an address of e-mail.
+func (t *throttle) message(to Index, from netip.Addr, now time.Time) error {
+	allowed := t.asked.Allow(from, now)
+	if allowed.OK {
+		allowed = t.messages.Allow(to.id(), now)
+	}
+	return limited(allowed)
+}
+
+func limited(a limit.Allowance) error {
+	if a.OK {
+		return nil
+	}
+	return &problem.Problem{Kind: problem.RateLimited, RetryAfter: a.RetryAfter}
+}
+
+// A device token shows that its bearer has signed in as a user before, or has the user's mail. It lets nobody in.
+const (
+	devicePrefix = "sdt_"
+	deviceMAC    = 16 // bytes
+)
+
+func (s *Secret) device(user ids.User) string {
+	drawn := newSeed()
+	mac := s.deviceSum(user, drawn[:8])
+	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(drawn[:8:8], mac[:deviceMAC]...))
+}
+
+func (s *Secret) deviceSum(user ids.User, drawn []byte) sum {
+	return sumOf(s.devices, number(user), drawn)
+}
+
+// knows reports whether a device token is one of a user.
+func (s *Secret) knows(user ids.User, token string) bool {
+	encoded, prefixed := strings.CutPrefix(token, devicePrefix)
+	held, ok := decode(encoded)
+	if !ok || !prefixed || len(held) != 8+deviceMAC {
+		return false
+	}
+	want := s.deviceSum(user, held[:8])
+	return subtle.ConstantTimeCompare(held[8:], want[:deviceMAC]) == 1
+}

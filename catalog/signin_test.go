@@ -1,0 +1,203 @@
+package catalog_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"sluice/catalog/account"
+	"sluice/core/auth"
+	"sluice/core/db"
+	"sluice/core/local/contracttest"
+	"sluice/core/shard"
+)
+
+// message is the last one to an address.
+func (s *shop) message(to string) (last account.Message) {
+	s.t.Helper()
+	secret, err := account.ReadSecret(s.cfg.AccountSecretFile)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range s.databases().All(shard.Users) {
+		err := db.Rows(s.t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
+			var data []byte
+			if err := row.Scan(&data); err != nil {
+				return err
+			}
+			m, err := account.Queue{Secret: secret}.Open(data)
+			if string(m.To) == to {
+				last = m
+			}
+			return err
+		}, "SELECT data FROM account_tasks__ WHERE kind = 'send_message' ORDER BY id")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if last.To == "" {
+		s.t.Fatalf("there is no message to %s", to)
+	}
+	return last
+}
+
+const (
+	goodPassword  = "correct horse battery staple"
+	otherPassword = "staple battery horse correct"
+)
+
+func (c *contract) key(key string) http.Header { return http.Header{"Idempotency-Key": {key}} }
+
+// write asks for a write under a key.
+func (c *contract) write(method, path, token, key, body, want string) contracttest.Answer {
+	c.t.Helper()
+	return c.shoot(shot{Method: method, Path: path, Token: token, Header: c.key(key), Body: body, Want: want})
+}
+
+func (c *contract) text(a contracttest.Answer, member string) string {
+	c.t.Helper()
+	text, _ := a.JSON[member].(string)
+	if text == "" {
+		c.t.Errorf("%s has no %s", a.Body, member)
+	}
+	return text
+}
+
+func registration(email, password string) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q,"region":"eu","locale":"de"}`, email, password)
+}
+
+func signIn(email, password string) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
+}
+
+// exerciseSignIn goes the way of a user from the registration on.
+func (c *contract) exerciseSignIn() {
+	const mia = "mia@example.org"
+	asked := c.write("POST", "/v1/users", "", "r", registration(mia, goodPassword), "ok")
+	c.write("POST", "/v1/users", "", "r", registration(mia, goodPassword), "ok")
+	c.write("POST", "/v1/users", "", "r", registration(mia, otherPassword), "mismatch")
+	c.write("POST", "/v1/users", "", "weak", registration("eve@example.org", "password1"), "password_refused")
+	rival := c.write("POST", "/v1/users", "", "rival", registration("MIA@example.org", goodPassword), "ok")
+	rivalCode := c.message("MIA@example.org").Values["code"]
+	challenge, code := c.text(asked, "challenge_id"), c.message(mia).Values["code"]
+	answer := func(code string) string { return fmt.Sprintf(`{"code":%q}`, code) }
+	c.write("POST", "/v1/verifications/"+challenge, "", "v", answer("00000000"), "code_refused")
+	made := c.write("POST", "/v1/verifications/"+challenge, "", "v", answer(code), "ok")
+	c.write("POST", "/v1/verifications/"+c.text(rival, "challenge_id"), "", "v", answer(rivalCode), "address_taken")
+
+	first := c.write("POST", "/v1/sessions", "", "s", signIn("Mia@example.org", goodPassword), "ok")
+	c.write("POST", "/v1/sessions", "", "s", signIn(mia, goodPassword), "ok")
+	c.write("POST", "/v1/sessions", "", "s", signIn(mia, otherPassword), "credentials_refused")
+	c.write("POST", "/v1/sessions", "", "other", fmt.Sprintf(`{"email":%q,"password":%q,"device_token":%q}`, mia, goodPassword, c.text(first, "device_token")), "ok")
+	me := c.text(first, "access_token")
+	if mine := c.shoot(shot{Method: "GET", Path: "/v1/me", Token: me, Want: "ok"}); mine.Body != made.Body {
+		c.t.Errorf("made %s, seen as %s", made.Body, mine.Body)
+	}
+	refresh := func(token string) string { return fmt.Sprintf(`{"refresh_token":%q}`, token) }
+	second := c.write("POST", "/v1/tokens", "", "t", refresh(c.text(first, "refresh_token")), "ok")
+	c.write("POST", "/v1/tokens", "", "t", refresh("srt_none"), "unauthorized")
+	c.write("POST", "/v1/sessions", "", "s", signIn(mia, goodPassword), "wrong_state")
+	list := c.shoot(shot{Method: "GET", Path: "/v1/me/sessions", Token: c.text(second, "access_token"), Want: "ok"})
+	if strings.Count(list.Body, `"session_id"`) != 2 || strings.Count(list.Body, `"current":true`) != 1 {
+		c.t.Errorf("the sessions are %s", list.Body)
+	}
+	c.write("DELETE", "/v1/me/sessions", me, "d", "", "ok")
+	c.write("DELETE", "/v1/me/sessions/ses_0000000000001", me, "d", "", "unknown_session")
+	change := fmt.Sprintf(`{"current_password":%q,"password":%q}`, goodPassword, otherPassword)
+	c.write("PUT", "/v1/me/password", me, "p", strings.Replace(change, otherPassword, "password1", 1), "password_refused")
+	c.write("PUT", "/v1/me/password", me, "p", change, "ok")
+	c.write("PUT", "/v1/me/password", me, "p", strings.Replace(change, otherPassword, "another password", 1), "credentials_refused")
+	c.write("PUT", "/v1/me/password", c.token(7, auth.RoleShopper), "p", change, "wrong_state")
+	c.write("DELETE", "/v1/me/sessions/"+c.text(first, "session_id"), me, "d", "", "ok")
+	c.write("POST", "/v1/tokens", "", "t", refresh(c.text(second, "refresh_token")), "unauthorized")
+
+	reset := c.text(c.write("POST", "/v1/password_resets", "", "a", `{"email":"mia@example.org"}`, "ok"), "challenge_id")
+	fresh := func(code, password string) string { return fmt.Sprintf(`{"code":%q,"password":%q}`, code, password) }
+	resetCode := c.message(mia).Values["code"]
+	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh("00000000", goodPassword), "code_refused")
+	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, "password1"), "password_refused")
+	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, goodPassword), "ok")
+	c.challenge, c.refresh = reset, c.text(c.write("POST", "/v1/sessions", "", "again", signIn(mia, goodPassword), "ok"), "refresh_token")
+	c.exerciseKeys(me)
+
+	for _, s := range []shot{
+		{Method: "POST", Path: "/v1/users", Body: registration("bob@example.org", goodPassword)},
+		{Method: "POST", Path: "/v1/verifications/" + challenge, Body: answer(code)},
+		{Method: "POST", Path: "/v1/sessions", Body: signIn(mia, goodPassword)},
+		{Method: "POST", Path: "/v1/tokens", Body: refresh("x")},
+		{Method: "POST", Path: "/v1/password_resets", Body: `{"email":"bob@example.org"}`},
+		{Method: "POST", Path: "/v1/password_resets/" + reset, Body: fresh(code, goodPassword)},
+		{Method: "GET", Path: "/.well-known/jwks.json"},
+		{Method: "GET", Path: "/v1/me/sessions", Token: me},
+		{Method: "DELETE", Path: "/v1/me/sessions", Token: me},
+		{Method: "DELETE", Path: "/v1/me/sessions/ses_0000000000001", Token: me},
+		{Method: "PUT", Path: "/v1/me/password", Token: me, Body: change},
+	} {
+		c.exerciseForm(s)
+	}
+	for _, body := range []string{
+		registration("mia", goodPassword), registration("mіa@example.org", goodPassword), `{"email":"bob@example.org","password":"correct horse"}`,
+		strings.Replace(registration("bob@example.org", goodPassword), "{", `{"user_id":"7",`, 1), strings.Replace(registration("bob@example.org", goodPassword), "{", `{"state":"active",`, 1),
+	} {
+		c.shoot(shot{Method: "POST", Path: "/v1/users", Body: body, Want: "malformed", Undocumented: true})
+	}
+	c.shoot(shot{Method: "POST", Path: "/v1/verifications/" + challenge, Body: answer("1"), Want: "malformed", Undocumented: true})
+	c.shoot(shot{Method: "POST", Path: "/v1/sessions", Body: strings.Replace(signIn(mia, goodPassword), "}", `,"device_token":"`+strings.Repeat("x", 201)+`"}`, 1), Want: "malformed", Undocumented: true})
+	c.everywhere("UPDATE users__ SET state = 'locked'")
+	c.write("POST", "/v1/sessions", "", "locked", signIn(mia, goodPassword), "user_locked")
+	c.everywhere("UPDATE users__ SET state = 'active'")
+}
+
+// exerciseKeys verifies a token by what the shop publishes.
+func (c *contract) exerciseKeys(token string) {
+	c.t.Helper()
+	document := c.shoot(shot{Method: "GET", Path: "/.well-known/jwks.json", Want: "ok"})
+	keys, err := auth.ParsePublished([]byte(document.Body))
+	if err != nil {
+		c.t.Fatalf("%s: %v", document.Body, err)
+	}
+	shoppers := auth.NewShoppers()
+	shoppers.Set(keys)
+	v := auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: shoppers})
+	if who, err := v.Verify([]byte(token), time.Now()); err != nil || who.Role != auth.RoleShopper || who.Session < 1 {
+		c.t.Errorf("%+v, %v", who, err)
+	}
+	var shown struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	if err := json.Unmarshal([]byte(document.Body), &shown); err != nil || len(shown.Keys) != 2 || shown.Keys[0]["d"] != nil {
+		c.t.Errorf("%s: %v", document.Body, err)
+	}
+}
+
+// exerciseSignInOutage takes the tables of accounts away, where users are and where values are.
+func (c *contract) exerciseSignInOutage(me string) {
+	c.t.Helper()
+	for _, p := range c.databases().All(shard.Values) {
+		if _, err := p.In(p.Writer()).ExecContext(c.t.Context(), "RENAME TABLE emails__ TO nowhere__"); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for _, table := range []string{"challenges", "sessions"} {
+		c.everywhere("RENAME TABLE " + table + "__ TO no_" + table + "__")
+	}
+	for _, s := range []shot{
+		{Method: "POST", Path: "/v1/users", Body: registration("carl@example.org", goodPassword)},
+		{Method: "POST", Path: "/v1/sessions", Body: signIn("carl@example.org", goodPassword)},
+		{Method: "POST", Path: "/v1/password_resets", Body: `{"email":"carl@example.org"}`},
+		{Method: "POST", Path: "/v1/verifications/" + c.challenge, Body: `{"code":"00000000"}`},
+		{Method: "POST", Path: "/v1/password_resets/" + c.challenge, Body: fmt.Sprintf(`{"code":"00000000","password":%q}`, goodPassword)},
+		{Method: "POST", Path: "/v1/tokens", Body: fmt.Sprintf(`{"refresh_token":%q}`, c.refresh)},
+		{Method: "GET", Path: "/v1/me/sessions", Token: me},
+		{Method: "DELETE", Path: "/v1/me/sessions", Token: me},
+		{Method: "DELETE", Path: "/v1/me/sessions/ses_0000000000001", Token: me},
+		{Method: "PUT", Path: "/v1/me/password", Token: me, Body: fmt.Sprintf(`{"current_password":%q,"password":%q}`, goodPassword, otherPassword)},
+	} {
+		s.Want = "unavailable"
+		c.shoot(s)
+	}
+}
