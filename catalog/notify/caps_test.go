@@ -73,25 +73,29 @@ func TestCaps(t *testing.T) {
 			Caps{PerRecipient: 1},
 			Ask{Email, "Ann.B@Example.com", from},
 			[]Ask{{Email, "annb+shop@example.com", netip.Addr{}}, {Email, "a.n.n.b@EXAMPLE.COM", from}},
-			[]Ask{{Email, "annc@example.com", from}, {Email, "annb@example.org", from}}, 3600,
+			[]Ask{{Email, "annc@example.com", from}, {Email, "annb@example.org", from}},
+			3600,
 		},
 		"address": {
 			Caps{PerAddress: 1},
 			Ask{Email, "a@example.com", from},
 			[]Ask{{Email, "b@example.com", netip.MustParseAddr("2001:db8::ffff:1")}, {SMS, "+4915100077777", from}},
-			[]Ask{{Email, "c@example.com", netip.MustParseAddr("2001:db8:0:1::1")}, {Email, "d@example.com", netip.MustParseAddr("192.0.2.1")}}, 3600,
+			[]Ask{{Email, "c@example.com", netip.MustParseAddr("2001:db8:0:1::1")}, {Email, "d@example.com", netip.MustParseAddr("192.0.2.1")}},
+			3600,
 		},
 		"country": {
 			Caps{PerCountry: 1},
 			Ask{SMS, "+4915100077777", from},
 			[]Ask{{SMS, "+49301234567", netip.Addr{}}},
-			[]Ask{{SMS, "+8613800138000", from}, {SMS, "+12125550123", from}, {SMS, "+14165550123", from}, {Email, "a@example.com", from}}, 86400,
+			[]Ask{{SMS, "+8613800138000", from}, {SMS, "+12125550123", from}, {SMS, "+14165550123", from}, {Email, "a@example.com", from}},
+			86400,
 		},
 		"day": {
 			Caps{PerDay: 2},
 			Ask{SMS, "+4915100077777", from},
 			[]Ask{{Email, "a@example.com", netip.Addr{}}, {SMS, "+8613800138000", from}},
-			nil, 86400,
+			nil,
+			86400,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
