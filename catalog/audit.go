@@ -14,7 +14,7 @@ func (n *Node) startAudit(context.Context) error {
 	background := lifecycle.NewGroup(n.log)
 	n.parts.Later("end what the audit log needs", background.Stop)
 	if n.cfg.AuditCheckpointFile == "" {
-		n.log.Warn("the ends of the audit log are written down nowhere else: an end that is cut off does not show", "setting", "--audit-checkpoint-file")
+		n.log.Info("the ends of the audit log are written down nowhere else: an end that is cut off does not show", "setting", "--audit-checkpoint-file")
 		return nil
 	}
 	keys, err := auth.ReadKeys(n.cfg.TokenKeyFile)

@@ -87,7 +87,7 @@ func TestAudit(t *testing.T) {
 		t.Errorf("%d acts of one of two admins are found, of 33 acts", len(seen))
 	}
 	d.run("audit", "search", "--until", "2001-01-01T00:00:00Z").want(command.ExitDone, "no such acts")
-	d.run("audit", "search", "--cursor", "x").want(command.ExitUsage, "--cursor: it is no cursor of this list")
+	d.run("audit", "search", "--cursor", "x").want(command.ExitUsage, "--cursor: the cursor is not one of this list")
 	d.run("audit", "search", "--since", "yesterday").want(command.ExitUsage, "since: want a time in RFC 3339")
 
 	export := filepath.Join(dir, "audit.jsonl")

@@ -28,7 +28,7 @@ func (s server) ListAudit(ctx context.Context, r api.ListAuditRequestObject) (ap
 	}, audit.Page{Limit: p.Limit.Or(auditLimit), After: p.Cursor})
 	switch {
 	case errors.Is(err, audit.ErrCursor):
-		return nil, web.Malformed("", "the query parameter cursor: %v", err)
+		return nil, web.Malformed("", "%v", err)
 	case err != nil:
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func By(who auth.Identity) string { return Of(who.Role.String(), who.Subject) }
 func Of(kind string, id int64) string { return kind + ":" + strconv.FormatInt(id, 10) }
 
 var (
-	nameForm = regexp.MustCompile(`^[a-z][a-z_]{0,39}(:[!-~]{1,59})?$`)
+	nameForm = regexp.MustCompile(`^[a-z][a-z_]{0,39}(:[\x21-\x7E]{1,59})?$`)
 	actForm  = regexp.MustCompile(`^[a-z][a-z_]{0,30}(\.[a-z][a-z_]{0,30})$`)
 )
 

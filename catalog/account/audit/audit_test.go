@@ -304,7 +304,7 @@ func TestTheShopsAccountOnlyAppends(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer own.Close()
+	defer func() { _ = own.Close() }()
 	mustDo(t, own, 1, nil)
 	mustDo(t, own, 1, func(a *audit.Act) { a.Ref = "x" })
 	if entries, found := verify(t, own); entries != 3 || len(found) != 0 {

@@ -188,7 +188,7 @@ type Page struct {
 const LimitMax = 500
 
 // ErrCursor means that a text is no cursor of a page.
-var ErrCursor = errors.New("it is no cursor of this list")
+var ErrCursor = errors.New("the cursor is not one of this list")
 
 // Search finds entries, the newest first, and the cursor of the next page: empty if there is none.
 func (r *Reader) Search(ctx context.Context, f Filter, page Page) (found []Entry, next string, err error) {

@@ -109,7 +109,7 @@ type Limit = web.Limit
 // Locale A language, and where it is spoken.
 type Locale = string
 
-// Moment A time of the years 1970 to 9999, to the millisecond.
+// Moment A moment in RFC 3339, written in a year from 1971 on and before the year 10000 in UTC, to the millisecond, and no leap second.
 type Moment = web.Moment
 
 // NewUser defines model for NewUser.
