@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestAudit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer databases.Close()
+	defer func() { _ = databases.Close() }()
 	accounts := account.New(account.Config{Databases: databases})
 	for user := ids.User(1); user <= 30; user++ {
 		by := audit.Author{Actor: fmt.Sprintf("admin:%d", user%2), Origin: "192.0.2.1 9f3c"}
@@ -80,7 +81,7 @@ func TestAudit(t *testing.T) {
 			seen[act.Object] = true
 		}
 		if page.Next != "" {
-			more = append(args[:len(args):len(args)], "--cursor", page.Next)
+			more = slices.Concat(args, []string{"--cursor", page.Next})
 		}
 	}
 	if len(seen) < 15 {
