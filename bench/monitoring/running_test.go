@@ -1,18 +1,21 @@
 package monitoring
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/VictoriaMetrics/metricsql"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"sluice/bench/stack"
+	"sluice/catalog/notify"
 	"sluice/core/problem"
 )
 
@@ -26,6 +29,11 @@ func TestRunningStackShowsWhatIsWatched(t *testing.T) {
 	for _, process := range []*stack.Process{s.StartEdge(), s.StartPersister()} {
 		noteWords(t, words, scrape(t, process))
 	}
+	messages := metrics.NewSet() // those of the shop are there before it sends any
+	notify.New(notify.Options{Metrics: messages})
+	var page bytes.Buffer
+	messages.WritePrometheus(&page)
+	noteWords(t, words, parse(t, &page))
 	// Its outcomes show up when they first happen.
 	requests := words["sluice_edge_http_request_duration_seconds"]
 	words["sluice_edge_http_requests_total"] = map[string][]string{"route": requests["route"], "outcome": {"ok", "replayed"}}
@@ -56,7 +64,7 @@ func TestRunningStackShowsWhatIsWatched(t *testing.T) {
 				}
 			}
 			if !ok {
-				t.Errorf("%s: neither edge nor persister shows %s", e.where, name)
+				t.Errorf("%s: no process shows %s", e.where, name)
 			}
 			for _, filter := range selector.LabelFilterss[0][1:] {
 				if slices.Contains(target, filter.Label) {
@@ -87,12 +95,14 @@ func scrape(t *testing.T, p *stack.Process) map[string]*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	page, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return parse(t, answer.Body)
+}
+
+// parse reads a page of metrics.
+func parse(t *testing.T, page io.Reader) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(page)))
+	families, err := parser.TextToMetricFamilies(page)
 	if err != nil {
 		t.Fatal(err)
 	}
