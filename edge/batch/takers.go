@@ -24,7 +24,7 @@ func takes(op stock.Op) bool {
 // small vectors only, which a server decides at a fraction of its rate.
 type takers struct {
 	target      time.Duration                     // from joining the lane to the answer of the call
-	starved     func(now time.Time) time.Duration // how much of that the edge spent waiting for its own cores
+	starved     func(now time.Time) time.Duration // how much of a wait the edge lately spent waiting for its own cores
 	least, most int64                             // bounds of limit
 
 	limit  atomic.Int64
@@ -81,9 +81,7 @@ func (t *takers) leave(groups []*group) {
 	}
 }
 
-// learn moves the limit after a call. One that failed raises nothing: a server that refuses everything at once decides nothing. What
-// the edge spent waiting for its own cores is no time of the server's, and does not get shorter if fewer are let in: those who are
-// refused take cores too.
+// learn moves the limit after a call. One that failed raises nothing: a server that refuses everything at once decides nothing.
 func (t *takers) learn(groups []*group, ended time.Time) {
 	var oldest *group
 	for _, g := range groups {
@@ -97,7 +95,7 @@ func (t *takers) learn(groups []*group, ended time.Time) {
 	t.learning.Lock()
 	defer t.learning.Unlock()
 	limit := t.limit.Load()
-	next := t.next(limit, oldest.found, ended.Sub(oldest.since)-t.starved(ended))
+	next := t.next(limit, oldest.found, ended.Sub(oldest.since), t.starved(ended))
 	switch {
 	case next < limit:
 		if ended.Sub(t.falling) >= t.target {
@@ -113,13 +111,20 @@ func (t *takers) learn(groups []*group, ended time.Time) {
 // next returns the limit after a request that found so many others has waited for so long. It rises to twice at most, and
 // only if so many really came. If the wait was too long the limit falls, as deep as learn lets it: all calls of one moment, and
 // those who waited for them, tell of the same stop of the server. A wait among few says nothing: so many get in anyway.
-func (t *takers) next(limit, found int64, waited time.Duration) int64 {
-	carried := int64(float64(found) * float64(t.target) / float64(max(waited, 1)))
-	switch {
-	case waited <= t.target && carried > limit:
-		return min(carried, 2*limit)
-	case waited > t.target && found > t.least:
-		return min(carried, limit)
+//
+// What the edge spent waiting for its own cores is no time of the server's, and does not get shorter if fewer are let in: those who are
+// refused take cores too. It lowers no limit. It excuses half of a wait at most, so nobody hides for long behind it, and raises nothing.
+func (t *takers) next(limit, found int64, waited, own time.Duration) int64 {
+	if waited <= t.target {
+		return max(limit, min(t.carried(found, waited), 2*limit))
+	}
+	if server := waited - min(own, waited/2); server > t.target && found > t.least {
+		return min(t.carried(found, server), limit)
 	}
 	return limit
+}
+
+// carried is how many a server decides in the target that decides so many in a time.
+func (t *takers) carried(found int64, waited time.Duration) int64 {
+	return int64(float64(found) * float64(t.target) / float64(max(waited, 1)))
 }

@@ -75,18 +75,25 @@ func TestFailedCallsRaiseNoLimit(t *testing.T) {
 	f("refused after long", stock.ErrNotApplied, 125*time.Millisecond, 800)
 }
 
-// What an edge spends waiting for its own cores lowers no limit, and what Redis takes beyond that does.
+// What an edge spends waiting for its own cores excuses half of a wait at most, and raises no limit.
 func TestOwnCoresLowerNoLimit(t *testing.T) {
 	t.Parallel()
-	for starved, want := range map[time.Duration]int64{
-		0: 1000, 100 * time.Millisecond: 2000, 120 * time.Millisecond: 2500, 160 * time.Millisecond: 4000, 300 * time.Millisecond: 4000,
-	} {
+	f := func(waited, starved time.Duration, want int64) {
+		t.Helper()
 		c, now := limited(2000), time.Now()
 		c.starved = func(time.Time) time.Duration { return starved }
-		if c.learn(heard(2000, 200*time.Millisecond, now), now); c.limit.Load() != want {
-			t.Errorf("%v of 200 ms for cores: from 2000 to %d, want %d", starved, c.limit.Load(), want)
+		if c.learn(heard(2000, waited, now), now); c.limit.Load() != want {
+			t.Errorf("%v, of that %v for cores: from 2000 to %d, want %d", waited, starved, c.limit.Load(), want)
 		}
 	}
+	const ms = time.Millisecond
+	f(160*ms, 0, 1250)
+	f(160*ms, 35*ms, 1600)
+	f(160*ms, 60*ms, 2000)
+	f(200*ms, time.Second, 2000)
+	f(250*ms, time.Second, 1600)
+	f(100*ms, time.Second, 2000)
+	f(50*ms, 10*ms, 4000)
 }
 
 // TestOneStopHalvesTheLimitOnce has the calls that were in flight when a server stood still return together, and then those
