@@ -62,7 +62,7 @@ func TestEverySecretFileIsMarked(t *testing.T) {
 	marked := map[string]bool{}
 	for _, leaf := range model().Leaves(false) {
 		for _, f := range leaf.Flags {
-			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key") || strings.Contains(f.Name, "token"))
+			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key") || strings.Contains(f.Name, "token") || strings.Contains(f.Name, "secret"))
 			if secret != f.Tag.Has("private") {
 				t.Errorf("%s --%s: private is %v", leaf.Path(), f.Name, !secret)
 			}
