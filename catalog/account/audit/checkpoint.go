@@ -2,18 +2,24 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"sluice/core/auth"
+	"sluice/core/db"
 	"sluice/core/lifecycle"
+	"sluice/core/place"
 	"sluice/core/text"
 )
 
@@ -80,12 +86,12 @@ type Checkpoints struct {
 	every  time.Duration
 	log    *slog.Logger
 	now    func() time.Time
-	last   map[Chain]uint64
+	last   map[Chain]Head
 }
 
 // NewCheckpoints makes one that writes to a file, which it makes if it is missing. Each process has a file of its own.
 func NewCheckpoints(reader *Reader, keys *auth.Keys, file string, every time.Duration, log *slog.Logger) *Checkpoints {
-	return &Checkpoints{reader: reader, keys: keys, file: file, every: every, log: log, now: time.Now, last: map[Chain]uint64{}}
+	return &Checkpoints{reader: reader, keys: keys, file: file, every: every, log: log, now: time.Now, last: map[Chain]Head{}}
 }
 
 // Run writes checkpoints until ctx ends.
@@ -93,21 +99,58 @@ func (c *Checkpoints) Run(ctx context.Context) {
 	lifecycle.Repeat(ctx, c.log, "write a checkpoint of the audit log to "+c.file, c.every, c.Write)
 }
 
-// Write writes one checkpoint, unless no chain has grown.
+// ErrRewritten means that a chain does not go on from the last checkpoint of it.
+var ErrRewritten = errors.New("the audit log was cut off or written anew: run sluice audit verify")
+
+// Write writes one checkpoint, unless no chain has grown. It signs nothing about a chain that does not go on from where its
+// last checkpoint saw it, and its error tells which one.
 func (c *Checkpoints) Write(ctx context.Context) error {
 	p := Checkpoint{At: c.now().UTC()}
-	heads, err := c.reader.Heads(ctx)
-	if err != nil {
-		return err
-	}
-	for _, h := range heads {
-		if h.N != c.last[h.Chain] {
+	var apart []error
+	for _, at := range c.reader.places {
+		here, err := heads(ctx, at)
+		if err != nil {
+			return err
+		}
+		for _, h := range here {
+			if last := c.last[h.Chain]; h == last {
+				continue
+			} else if same, err := goesOn(ctx, at, last, h); err != nil {
+				return err
+			} else if !same {
+				apart = append(apart, fmt.Errorf("%w: chain %s is not what a checkpoint saw at %d", ErrRewritten, h.Chain, last.N))
+				continue
+			}
 			p.Heads = append(p.Heads, h)
 		}
 	}
+	return errors.Join(append(apart, c.sign(&p))...)
+}
+
+const selectHash = "SELECT hash FROM audit_entries__ WHERE chain = ? AND n = ?"
+
+// goesOn reports whether a chain still has the entry that was its last one.
+func goesOn(ctx context.Context, p place.Place, last, h Head) (bool, error) {
+	if last.N == 0 {
+		return true, nil
+	}
+	var hash []byte
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectHash, last.Chain, last.N).Scan(&hash)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("place %s: %w", p.Name, db.ReadError("audit log", "audit_entries", err))
+	}
+	return h.N > last.N && bytes.Equal(hash, last.Hash[:]), nil
+}
+
+// sign writes a checkpoint that says something.
+func (c *Checkpoints) sign(p *Checkpoint) error {
 	if len(p.Heads) == 0 {
 		return nil
 	}
+	slices.SortFunc(p.Heads, func(a, b Head) int { return cmp.Compare(a.Chain, b.Chain) })
 	line, err := p.Sign(c.keys)
 	if err != nil {
 		return err
@@ -116,7 +159,7 @@ func (c *Checkpoints) Write(ctx context.Context) error {
 		return err
 	}
 	for _, h := range p.Heads {
-		c.last[h.Chain] = h.N
+		c.last[h.Chain] = h
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -21,6 +23,7 @@ const (
 	KindMissing   = "missing"   // entries of a chain are not there
 	KindCut       = "cut"       // a chain ends before a checkpoint of it
 	KindReplaced  = "replaced"  // a checkpoint has seen another entry at this place
+	KindForked    = "forked"    // two checkpoints have seen different entries at one place
 	KindUnordered = "unordered" // of exports only: an entry comes after a later one, or twice
 )
 
@@ -28,25 +31,33 @@ const (
 const findingsMax = 1000
 
 // Checker follows chains from their first entries. It knows nothing of where they are from: entries come in, chain by chain, in
-// their order. It keeps the furthest checkpoint of each chain, and the findings.
+// their order. It keeps the heads of all checkpoints until their chain has ended, and the findings.
 type Checker struct {
-	marks   map[Chain]Head
+	marks   map[Chain][]mark
 	seen    map[Chain]bool
 	found   []Finding
 	count   int64
 	entries int64
 	at      Head // the last entry that was seen, of the chain that has begun
 	began   bool
+	ahead   []mark // what checkpoints say of the chain behind the last entry, in its order
+	apart   bool   // the last checkpoint that was compared has seen another entry
+}
+
+// mark is what a checkpoint says of a chain.
+type mark struct {
+	n    uint64
+	hash Hash
 }
 
 // NewChecker makes a checker without checkpoints.
-func NewChecker() *Checker { return &Checker{marks: map[Chain]Head{}, seen: map[Chain]bool{}} }
+func NewChecker() *Checker { return &Checker{marks: map[Chain][]mark{}, seen: map[Chain]bool{}} }
 
-// Mark notes what a checkpoint says of a chain. The furthest one of each chain is enough: whoever writes a chain anew from some
-// entry on changes the hashes of all entries behind it. Marks come before entries.
+// Mark notes what a checkpoint says of a chain, in any order. Each one counts: a checkpoint that was made after a chain was
+// written anew says the same as the chain, and only the ones before it do not. Marks come before entries.
 func (c *Checker) Mark(h Head) {
-	if h.N > c.marks[h.Chain].N {
-		c.marks[h.Chain] = h
+	if h.N > 0 {
+		c.marks[h.Chain] = append(c.marks[h.Chain], mark{h.N, h.Hash})
 	}
 }
 
@@ -68,11 +79,19 @@ func (c *Checker) find(n uint64, kind, says string, values ...any) {
 // Begin begins a chain.
 func (c *Checker) Begin(chain Chain) {
 	c.endChain()
-	c.at, c.began = Head{Chain: chain}, true
+	c.start(chain)
 	if c.seen[chain] {
 		c.find(1, KindUnordered, "the chain is there twice")
 	}
 	c.seen[chain] = true
+}
+
+// start brings what checkpoints say of a chain into its order, each once.
+func (c *Checker) start(chain Chain) {
+	c.at, c.began, c.apart = Head{Chain: chain}, true, false
+	c.ahead = c.marks[chain]
+	slices.SortFunc(c.ahead, func(a, b mark) int { return cmp.Or(cmp.Compare(a.n, b.n), bytes.Compare(a.hash[:], b.hash[:])) })
+	c.ahead = slices.Compact(c.ahead)
 }
 
 // Entry looks at the next entry of the chain.
@@ -92,9 +111,30 @@ func (c *Checker) Entry(e *Entry) {
 	}
 	// Behind a fault the chain goes on from what is there, so that one fault is one finding.
 	c.at.N, c.at.Hash = e.N, e.Hash
-	if mark := c.marks[e.Chain]; mark.N == e.N && mark.Hash != e.Hash {
-		c.find(e.N, KindReplaced, "a checkpoint has seen another entry here: the chain was written anew from here, or from before")
+	for len(c.ahead) > 0 && c.ahead[0].n <= e.N {
+		seen, forked := c.next()
+		switch {
+		case forked:
+			c.apart = true
+		case seen.n == e.N && seen.hash == e.Hash:
+			c.apart = false
+		case seen.n == e.N && !c.apart: // those that follow and differ too see the same fault
+			c.apart = true
+			c.find(e.N, KindReplaced, "a checkpoint has seen another entry here: the chain was written anew from here, or from before")
+		}
 	}
+}
+
+// next takes what checkpoints say of the next place of the chain, and finds out if two of them say different things.
+func (c *Checker) next() (seen mark, forked bool) {
+	seen = c.ahead[0]
+	for c.ahead = c.ahead[1:]; len(c.ahead) > 0 && c.ahead[0].n == seen.n; c.ahead = c.ahead[1:] {
+		forked = true
+	}
+	if forked {
+		c.find(seen.n, KindForked, "two checkpoints have seen different entries here: the chain was written anew between them")
+	}
+	return seen, forked
 }
 
 // End ends the last chain, and looks for chains of checkpoints that were not there at all.
@@ -102,17 +142,24 @@ func (c *Checker) End() {
 	c.endChain()
 	for _, chain := range slices.Sorted(maps.Keys(c.marks)) {
 		if !c.seen[chain] {
-			c.at, c.began = Head{Chain: chain}, true
+			c.start(chain)
 			c.endChain()
 		}
 	}
 }
 
 func (c *Checker) endChain() {
-	if mark := c.marks[c.at.Chain]; c.began && mark.N > c.at.N {
-		c.find(c.at.N+1, KindCut, "the chain ends at %d, and a checkpoint has seen %d", c.at.N, mark.N)
+	if !c.began {
+		return
+	}
+	if last := len(c.ahead) - 1; last >= 0 {
+		c.find(c.at.N+1, KindCut, "the chain ends at %d, and a checkpoint has seen %d", c.at.N, c.ahead[last].n)
+	}
+	for len(c.ahead) > 0 {
+		c.next()
 	}
 	c.began = false
+	delete(c.marks, c.at.Chain)
 }
 
 // Verify checks all chains of a log. Progress is called after each page.

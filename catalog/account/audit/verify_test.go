@@ -155,7 +155,12 @@ func TestVerificationFindsWhatWasDone(t *testing.T) {
 				want = c.marked
 				for _, h := range heads {
 					checker.Mark(h)
-					checker.Mark(Head{h.Chain, 2, Hash{1}}) // an older one, which is not compared
+				}
+				written, _ := chains()
+				for _, e := range written { // all of them before what is edited
+					if e.N == 2 {
+						checker.Mark(Head{e.Chain, e.N, e.Hash})
+					}
 				}
 			}
 			for i := range rows {
@@ -190,5 +195,48 @@ func TestFindingsAreBounded(t *testing.T) {
 	}
 	if _, _, count := c.Counts(); count != 5*findingsMax || len(c.Findings()) != findingsMax {
 		t.Errorf("%d findings are counted and %d kept", count, len(c.Findings()))
+	}
+}
+
+// TestRewrittenChainsStayFound writes a chain anew from an entry on. Checkpoints that are made behind that agree with it, and those
+// from before do not.
+func TestRewrittenChainsStayFound(t *testing.T) {
+	t.Parallel()
+	rows, _ := chains()
+	rows = rows[:10]
+	before := slices.Clone(rows)
+	rows[3].Why = "another"
+	for i := range rows[3:] {
+		rows[3+i].Hash = rows[3+i].follow(rows[2+i].Hash)
+	}
+	head := func(e Entry) Head { return Head{e.Chain, e.N, e.Hash} }
+	for name, c := range map[string]struct {
+		marks []Head
+		end   int
+		want  string
+	}{
+		"one of before, and one of behind": {[]Head{head(before[4]), head(rows[9])}, 10, "5 replaced, "},
+		"in another order, and twice":      {[]Head{head(rows[9]), head(before[4]), head(rows[9]), head(before[4])}, 10, "5 replaced, "},
+		"several of before":                {[]Head{head(before[1]), head(before[4]), head(before[6]), head(rows[9])}, 10, "5 replaced, "},
+		"of before the fault":              {[]Head{head(before[1]), head(rows[9])}, 10, ""},
+		"two that differ":                  {[]Head{head(before[4]), head(rows[4]), head(rows[9])}, 10, "5 forked, "},
+		"two that differ, of a cut end":    {[]Head{head(before[6]), head(rows[6])}, 6, "7 cut, 7 forked, "},
+		"two that differ, of no chain":     {[]Head{head(before[6]), head(rows[6])}, 0, "1 cut, 7 forked, "},
+	} {
+		checker := NewChecker()
+		for _, h := range c.marks {
+			checker.Mark(h)
+		}
+		for i := range rows[:c.end] {
+			checker.Entry(&rows[i])
+		}
+		checker.End()
+		got := ""
+		for _, f := range checker.Findings() {
+			got += fmt.Sprintf("%d %s, ", f.N, f.Kind)
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
