@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,17 @@ func TestAudit(t *testing.T) {
 	verify(command.ExitDone, nil, "33 entries of ", "compared with 0 heads of checkpoints: 0 findings", "a chain that was cut off at its end looks whole")
 	verify(command.ExitDone, byCheckpoints, "33 entries of ", ": 0 findings")
 	verify(command.ExitDone, append([]string{"--export", export}, byCheckpoints...), "33 entries of ", ": 0 findings")
+	unsigned := filepath.Join(dir, "unsigned.jsonl")
+	if err := os.WriteFile(unsigned, regexp.MustCompile(`,"signed":"[^"]*"`).ReplaceAll(written, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	verify(command.ExitUnverified, append([]string{"--export", unsigned}, byCheckpoints...), "33 entries of ", "nobody has signed the export")
+	keyFile := d.flags["--token-key-file"]
+	delete(d.flags, "--token-key-file")
+	for _, path := range []string{export, unsigned} {
+		verify(command.ExitDone, []string{"--export", path}, "33 entries of ", "the signature of the export was not checked")
+	}
+	d.flags["--token-key-file"] = keyFile
 	verify(command.ExitUsage, []string{"--checkpoints", filepath.Join(dir, "nowhere")}, "--checkpoints: open")
 	verify(command.ExitUsage, []string{"--export", filepath.Join(dir, "nowhere")}, "--export: open")
 	torn := filepath.Join(dir, "torn.jws")

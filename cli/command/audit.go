@@ -91,7 +91,8 @@ that is missing. Only checkpoints show that the end of a chain was cut off, or t
 that processes of the shop have written (--audit-checkpoint-file), from where nobody could change them since, and the keys that
 have signed them (--token-key-file).
 
-Exit codes: 0 the log is whole, 6 it is not, 7 nothing is wrong in what was read, and some checkpoints could not be.
+Exit codes: 0 the log is whole, 6 it is not, 7 nothing is wrong in what was read, and some checkpoints could not be, or keys are
+given and nobody has signed the export.
 
 Examples:
   sluice audit verify --checkpoints /mnt/archive/audit-1.jws
@@ -152,11 +153,16 @@ func (a *AuditVerify) Run(ctx context.Context, c *Console, log *slog.Logger) err
 	if err := report.show(c, a.json()); err != nil {
 		return err
 	}
+	if a.Export != "" && keys == nil {
+		c.Notef("no keys are given (--token-key-file): the signature of the export was not checked")
+	}
 	switch {
 	case report.Findings > 0:
 		return codedError{fmt.Errorf("the audit log is not as it was written: %s findings", number(report.Findings)), ExitDrift}
 	case unread > 0:
 		return codedError{fmt.Errorf("%d lines of checkpoints could not be read", unread), ExitUnverified}
+	case report.Signed != nil && !*report.Signed:
+		return codedError{errors.New("nobody has signed the export: it may be one of another log, or its signature was taken off"), ExitUnverified}
 	}
 	return nil
 }
@@ -204,9 +210,6 @@ func (r *auditReport) show(c *Console, asJSON bool) error {
 	c.Printf("%s entries of %s chains, compared with %s heads of checkpoints: %s findings\n", number(r.Entries), number(r.Chains), number(r.Checkpoints), number(r.Findings))
 	if r.Checkpoints == 0 {
 		c.Notef("no checkpoint is given: a chain that was cut off at its end looks whole")
-	}
-	if r.Signed != nil && !*r.Signed {
-		c.Notef("nobody has signed the export: it may be one of another log")
 	}
 	return nil
 }

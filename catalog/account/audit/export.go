@@ -91,7 +91,7 @@ type Exported struct {
 }
 
 // VerifyExport reads an export, and lets a checker see its entries. It keeps one line in memory. With keys, what is signed must be
-// signed by one of them.
+// signed by one of them: whoever wants a signature looks whether there is one, because anybody can take it off.
 func VerifyExport(ctx context.Context, from io.Reader, keys *auth.Keys, c *Checker, progress func()) (done Exported, err error) {
 	in := bufio.NewReaderSize(from, 1<<16)
 	sum := sha256.New()
