@@ -172,7 +172,7 @@ func (w *world) start() (stop func()) {
 	worker := task.NewWorker(task.Config{
 		Owner: owner, Places: []place.Place{w.Place}, Every: 10 * time.Millisecond, PauseFirst: w.every, PauseMax: 20 * time.Millisecond, AttemptsMax: 1000,
 		Metrics: metrics.NewSet(), Log: w.o.Log,
-		Handlers: map[string]task.Handler{kindSend: w.send},
+		Handlers: w.Work().Tasks,
 	})
 	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan struct{})

@@ -44,7 +44,7 @@ func phrase(value string) (string, bool) {
 			continue
 		}
 		b.WriteRune(c)
-		if strings.ContainsRune(".:/@", c) {
+		if strings.ContainsRune(".:/@\u3002\uff0e\uff61", c) { // the last three are dots of names too, as IDNA has it
 			b.WriteRune(wordJoiner)
 		}
 		count++

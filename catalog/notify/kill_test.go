@@ -57,7 +57,7 @@ func killedShop(dsn, step, address string) {
 	}
 	task.NewWorker(task.Config{
 		Owner: owner, Places: []place.Place{at}, Every: 10 * time.Millisecond, Metrics: metrics.NewSet(), Log: log,
-		Handlers: map[string]task.Handler{kindSend: func(ctx context.Context, t task.Task) error {
+		Handlers: map[string]task.Handler{kindOf(SMS): func(ctx context.Context, t task.Task) error {
 			m.at("claimed")
 			return m.send(ctx, t)
 		}},

@@ -38,7 +38,7 @@ type Reason string
 const (
 	Unreachable Reason = "unreachable" // the other side does not answer, or not in a way that it should
 	PutOff      Reason = "put_off"     // it takes the letter later
-	Final       Reason = "refused"     // it never takes this letter
+	Final       Reason = "refused"     // it never takes this letter, or its recipient
 	Unknown     Reason = "unknown"     // it may have taken the letter, and did not say so
 )
 
@@ -100,9 +100,13 @@ const attemptsMax = 1000
 
 // Work is what messages need of a process beside the calls of others. Who only lists it needs no messages.
 func (m *Messages) Work() work.Owner {
+	tasks := map[string]task.Handler{}
+	for _, channel := range channels {
+		tasks[kindOf(channel)] = m.send
+	}
 	return work.Owner{
 		Name: owner, Kind: shard.Users, TasksOnly: true, AttemptsMax: attemptsMax,
-		Tasks: map[string]task.Handler{kindSend: m.send},
+		Tasks: tasks,
 		Times: []work.Time{
 			{Item: schedule.Item{Name: "clean", Every: 5 * time.Minute}, Everywhere: true, Do: func(ctx context.Context, t task.Task) error { return m.Clean(ctx, t.Place) }},
 			{Item: schedule.Item{Name: "clean_counts", Every: time.Hour}, Do: func(ctx context.Context, _ task.Task) error { return m.CleanCounts(ctx) }},

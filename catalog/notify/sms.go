@@ -48,7 +48,7 @@ func (g *gateway) Send(ctx context.Context, l Letter) error {
 		return nil
 	}
 	if errors.Is(err, webhook.ErrGone) {
-		return &Failure{Final, "the receiver answered 410"}
+		return &Failure{Unreachable, "the receiver answered 410"} // its address is one of nobody by now: somebody corrects it
 	}
 	answered := new(webhook.AnswerError)
 	if !errors.As(err, &answered) {

@@ -130,7 +130,7 @@ func TestGatewaysFail(t *testing.T) {
 		"204":       {status(204), Failure{}},
 		"400":       {status(400), Failure{Final, "the receiver answered 400"}},
 		"422":       {status(422), Failure{Final, "the receiver answered 422"}},
-		"410":       {status(410), Failure{Final, "the receiver answered 410"}},
+		"410":       {status(410), Failure{Unreachable, "the receiver answered 410"}},
 		"401":       {status(401), Failure{Unreachable, "the receiver answered 401"}},
 		"404":       {status(404), Failure{Unreachable, "the receiver answered 404"}},
 		"429":       {status(429), Failure{PutOff, "the receiver answered 429"}},

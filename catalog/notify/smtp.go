@@ -134,14 +134,26 @@ func failed(err error) *Failure {
 		return &Failure{Unreachable, "the mail server ended the session"}
 	}
 	switch code := sent.ErrorCode(); {
-	case code >= 500:
+	case code >= 500 && ofLetter(code, sent.Reason):
 		return &Failure{Final, "the mail server answers " + answer(code, sent)}
+	case code >= 500: // it refuses the shop, whatever the letter: somebody corrects the settings or the server
+		return &Failure{Unreachable, "the mail server answers " + answer(code, sent)}
 	case code >= 400:
 		return &Failure{PutOff, "the mail server answers " + answer(code, sent)}
 	case sent.Reason == mail.ErrSMTPDataClose, sent.Reason == mail.ErrWriteContent:
 		return &Failure{Unknown, "the mail server did not say whether it has the letter"}
 	}
 	return &Failure{Unreachable, fmt.Sprintf("the mail server did not answer: %v", sent.Reason)}
+}
+
+// ofLetter reports whether an answer is about the letter or its recipient, and not about who sends it. RFC 4954 has the codes that
+// a server gives to who is not signed in, at whatever step.
+func ofLetter(code int, at mail.SendErrReason) bool {
+	switch code {
+	case 530, 534, 535, 538:
+		return false
+	}
+	return at == mail.ErrSMTPRcptTo || at == mail.ErrSMTPDataClose || at == mail.ErrWriteContent
 }
 
 func answer(code int, sent *mail.SendError) string {

@@ -269,7 +269,11 @@ func TestMailServersFail(t *testing.T) {
 		err  error
 		want Failure
 	}{
-		"from refused":    {atFrom, says(550), Failure{Final, "the mail server answers 550"}},
+		"from refused":    {atFrom, says(550), Failure{Unreachable, "the mail server answers 550"}},
+		"from unknown":    {atFrom, says(530, 5, 7, 0), Failure{Unreachable, "the mail server answers 530 5.7.0"}},
+		"rcpt unknown":    {atRcpt, says(530, 5, 7, 0), Failure{Unreachable, "the mail server answers 530 5.7.0"}},
+		"from put off":    {atFrom, says(451), Failure{PutOff, "the mail server answers 451"}},
+		"data refused":    {atData, says(554, 5, 7, 1), Failure{Final, "the mail server answers 554 5.7.1"}},
 		"rcpt refused":    {atRcpt, says(550, 5, 1, 1), Failure{Final, "the mail server answers 550 5.1.1"}},
 		"rcpt put off":    {atRcpt, says(450, 4, 2, 1), Failure{PutOff, "the mail server answers 450 4.2.1"}},
 		"rcpt closes":     {atRcpt, errClose, Failure{Unreachable, "the mail server did not answer: sending SMTP RCPT TO command"}},

@@ -65,8 +65,9 @@ const (
 	expireAfter = 5 * time.Minute
 )
 
-// kindSend is the kind of the tasks that send. It is never renamed.
-const kindSend = "send"
+// kindOf is the kind of the tasks that send by a channel. Each has slots of its own: a mail server that hangs keeps back no short
+// message. It is never renamed.
+func kindOf(channel Channel) string { return "send_" + string(channel) }
 
 // sending are the data of such a task.
 type sending struct {
@@ -110,7 +111,7 @@ func (m *Messages) Add(ctx context.Context, tx *sql.Tx, at place.Place, message 
 		return fmt.Errorf("add message %s: %w: %w", message.Template, stock.ErrNotApplied, err)
 	}
 	m.at("written")
-	return task.Of(owner, at.Suffix).Add(ctx, tx, kindSend, message.name(), sending{id}, 0)
+	return task.Of(owner, at.Suffix).Add(ctx, tx, kindOf(message.Channel), message.name(), sending{id}, 0)
 }
 
 // stored is a message as its row has it.

@@ -171,6 +171,7 @@ func TestForms(t *testing.T) {
 		{"phrase", phrase, "王五", "王五"},
 		{"phrase", phrase, "a\nb\tc\u2028d\x00e", "a b c d e"},
 		{"phrase", phrase, "shop.example", "shop.\u2060example"},
+		{"phrase", phrase, "shop\u3002example shop\uff0eexample shop\uff61example", "shop\u3002\u2060example shop\uff0e\u2060example shop\uff61\u2060example"},
 		{"phrase", phrase, "\u200b", ""},
 		{"phrase", phrase, " \n ", ""},
 		{"phrase", phrase, "", ""},
