@@ -40,6 +40,8 @@ const (
 	beatEvery = 200 * time.Millisecond
 	// lookTimeout bounds a look at the beats. A server that does not answer so long is not read from.
 	lookTimeout = time.Second
+	// ReadTimeout bounds what a reader that hangs costs those who ask it before anybody knows.
+	ReadTimeout = 2 * time.Second
 
 	updateBeat = "UPDATE database_beats SET n = n + 1, at = NOW(3) WHERE id = 1 AND (at <= NOW(3) - INTERVAL ? MICROSECOND OR at > NOW(3))"
 	selectBeat = "SELECT n, at, identity FROM database_beats WHERE id = 1"
@@ -61,6 +63,7 @@ type Copies struct {
 	writer  *sql.DB
 	readers []*reader
 	lagMax  time.Duration
+	within  time.Duration // of a read in a reader
 	log     *slog.Logger
 
 	latest atomic.Pointer[Beat] // of the writer, as last seen
@@ -79,7 +82,7 @@ type reader struct {
 // used. The name is for logs. Close closes all of them.
 func NewCopies(name string, writer *sql.DB, readers []*sql.DB, lagMax time.Duration, log *slog.Logger) *Copies {
 	c := &Copies{
-		name: name, writer: writer, lagMax: lagMax, log: log,
+		name: name, writer: writer, lagMax: lagMax, within: ReadTimeout, log: log,
 		fromReader: new(metrics.Counter), fromWriter: new(metrics.Counter), fellBack: new(metrics.Counter),
 	}
 	for i, pool := range readers {
@@ -121,22 +124,25 @@ func (c *Copies) Position(ctx context.Context) Position {
 	return beat.N + 1 // this one may have begun before a commit that the caller knows of
 }
 
-// Read returns what do reads in a reader that has reached a position, or else in the writer. If the reader fails, do runs once
-// more, in the writer: it only reads, and returns all that it has read, so that nothing of the first run is left.
-func Read[T any](ctx context.Context, c *Copies, from Position, do func(*sql.DB) (T, error)) (T, error) {
+// Read returns what do reads in a reader that has reached a position, or else in the writer. If the reader fails, or has not
+// answered within ReadTimeout, do runs once more, in the writer: it only reads, under the context that it is given, and returns
+// all that it has read, so that nothing of the first run is left.
+func Read[T any](ctx context.Context, c *Copies, from Position, do func(context.Context, *sql.DB) (T, error)) (T, error) {
 	r := c.fit(from)
 	if r == nil {
 		c.fromWriter.Inc()
-		return do(c.writer)
+		return do(ctx, c.writer)
 	}
-	read, err := do(r.pool)
-	if err == nil || ctx.Err() != nil || !ofServer(err) {
+	bounded, cancel := context.WithTimeout(ctx, c.within) // also while it waits for a connection, which reads that hang may have
+	defer cancel()
+	read, err := do(bounded, r.pool)
+	if err == nil || ctx.Err() != nil || bounded.Err() == nil && !ofServer(err) {
 		c.fromReader.Inc()
 		return read, err
 	}
 	r.seen.Store(nil) // until it answers again
 	c.fellBack.Inc()
-	return do(c.writer)
+	return do(ctx, c.writer)
 }
 
 // Measure makes the metrics of the copies in a service. Nobody reads from them before.

@@ -22,9 +22,14 @@ type Conn interface {
 // schema.Suffix, the place's own is put.
 func (p Place) In(conn Conn) Conn { return here{conn, p.Suffix} }
 
-// Read returns what do reads in a place, as db.Read does. Its statements are those of In, and none may write.
+// Read returns what do reads in a place, as db.Read does. Its statements are those of In, and none may write. They end when the
+// time of the server that is asked does, whatever context they have.
 func Read[T any](ctx context.Context, p Place, from db.Position, do func(Conn) (T, error)) (T, error) {
-	return db.Read(ctx, p.Copies, from, func(pool *sql.DB) (T, error) { return do(reading{p.In(pool)}) })
+	return db.Read(ctx, p.Copies, from, func(within context.Context, pool *sql.DB) (T, error) {
+		within, cancel := context.WithCancel(within)
+		defer cancel()
+		return do(reading{p.In(pool), within})
+	})
 }
 
 type here struct {
@@ -54,8 +59,33 @@ func (h here) QueryRowContext(ctx context.Context, query string, values ...any) 
 	return h.conn.QueryRowContext(ctx, h.sql(query), values...)
 }
 
-// reading is a Conn that refuses to write, whichever server it leads to.
-type reading struct{ Conn }
+// reading is a Conn that refuses to write, whichever server it leads to, and ends with a context.
+type reading struct {
+	conn   Conn
+	within context.Context //nolint:containedctx // it is that of one call, Read
+}
+
+// bound is a context that ends with that of the reading too.
+func (r reading) bound(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(r.within, cancel)
+	return ctx
+}
+
+// PrepareContext implements Conn.
+func (r reading) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return r.conn.PrepareContext(r.bound(ctx), query)
+}
+
+// QueryContext implements Conn.
+func (r reading) QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
+	return r.conn.QueryContext(r.bound(ctx), query, values...)
+}
+
+// QueryRowContext implements Conn.
+func (r reading) QueryRowContext(ctx context.Context, query string, values ...any) *sql.Row {
+	return r.conn.QueryRowContext(r.bound(ctx), query, values...)
+}
 
 var errReading = errors.New("a reading writes: use Write, because a reading may run twice")
 

@@ -17,12 +17,8 @@ import (
 	"sluice/core/shard"
 )
 
-const (
-	// LagMaxDefault is how far a replica may be behind to be read from.
-	LagMaxDefault = 10 * time.Second
-	// readTimeout bounds what a reader that hangs costs those who ask it before anybody knows.
-	readTimeout = 2 * time.Second
-)
+// LagMaxDefault is how far a replica may be behind to be read from.
+const LagMaxDefault = 10 * time.Second
 
 // Options say which databases to open, and how.
 type Options struct {
@@ -66,7 +62,7 @@ func open(o Options, of shard.Database) (*db.Copies, error) {
 	if err != nil {
 		return nil, err
 	}
-	mysql.Timeout = min(mysql.Timeout, readTimeout)
+	mysql.Timeout = min(mysql.Timeout, db.ReadTimeout)
 	var readers []*sql.DB
 	for _, dsn := range of.Readers {
 		mysql.DSN = dsn
