@@ -43,8 +43,8 @@ type Config struct {
 	Owner    string
 	Places   []place.Place
 	Handlers map[string]Handler // by kind. A task of another kind waits for a process that knows it
-	// Slots is how many tasks of each kind run at once. Defaults to 4. More of them need more connections. A kind that is slow
-	// keeps back no other one.
+	// Slots is how many tasks of each kind run at once in each database. Defaults to 4. More of them need more connections. A kind
+	// that is slow keeps back no other one, and a database that is, no tasks of another.
 	Slots int
 	// Timeout is the time of an attempt. Defaults to a minute. After a crash others take its task that much later.
 	Timeout time.Duration
@@ -68,13 +68,19 @@ const (
 
 // Worker does the tasks of an owner. Every process runs one.
 type Worker struct {
-	cfg   Config
+	cfg       Config
+	parts     []*part
+	databases []*database
+	at        func(step string, task Task)
+
+	outcomes map[string]*metrics.Counter
+}
+
+// database is the work in one database: nothing in it waits for another one.
+type database struct {
 	parts []*part
 	kinds []*kind
 	wake  chan struct{}
-	at    func(step string, task Task)
-
-	outcomes map[string]*metrics.Counter
 }
 
 // part is the work in one place.
@@ -86,7 +92,7 @@ type part struct {
 	late          atomic.Int64 // microseconds
 }
 
-// kind is the work of one kind.
+// kind is the work of one kind in one database.
 type kind struct {
 	name   string
 	handle Handler
@@ -121,14 +127,16 @@ func NewWorker(cfg Config) *Worker {
 	cfg.PauseFirst = cmp.Or(cfg.PauseFirst, 2*time.Second)
 	cfg.PauseMax = cmp.Or(cfg.PauseMax, time.Hour)
 	cfg.Every = cmp.Or(cfg.Every, 500*time.Millisecond)
-	w := &Worker{cfg: cfg, wake: make(chan struct{}, 1), at: func(string, Task) {}, outcomes: map[string]*metrics.Counter{}}
-	for _, name := range slices.Sorted(maps.Keys(cfg.Handlers)) {
-		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, cfg.Slots)}
-		k.give(cfg.Slots)
-		w.kinds = append(w.kinds, k)
-	}
+	w := &Worker{cfg: cfg, at: func(string, Task) {}, outcomes: map[string]*metrics.Counter{}}
+	of := map[*db.Copies]*database{}
 	for _, p := range cfg.Places {
-		w.parts = append(w.parts, &part{Place: p, tasks: Of(cfg.Owner, p.Suffix)})
+		d := of[p.Copies]
+		if d == nil {
+			d = newDatabase(cfg)
+			of[p.Copies], w.databases = d, append(w.databases, d)
+		}
+		here := &part{Place: p, tasks: Of(cfg.Owner, p.Suffix)}
+		d.parts, w.parts = append(d.parts, here), append(w.parts, here)
 	}
 	label := fmt.Sprintf("owner=%q", cfg.Owner)
 	for _, outcome := range outcomes {
@@ -153,10 +161,27 @@ func NewWorker(cfg Config) *Worker {
 	return w
 }
 
+func newDatabase(cfg Config) *database {
+	d := &database{wake: make(chan struct{}, 1)}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Handlers)) {
+		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, cfg.Slots)}
+		k.give(cfg.Slots)
+		d.kinds = append(d.kinds, k)
+	}
+	return d
+}
+
 // Wake makes the worker look at once. Whoever has committed a task may call it.
 func (w *Worker) Wake() {
+	for _, d := range w.databases {
+		d.look()
+	}
+}
+
+// look makes the worker look at a database at once.
+func (d *database) look() {
 	select {
-	case w.wake <- struct{}{}:
+	case d.wake <- struct{}{}:
 	default:
 	}
 }
@@ -166,18 +191,25 @@ func (w *Worker) Wake() {
 func (w *Worker) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	running.Go(func() {
-		lifecycle.Repeat(ctx, w.cfg.Log, "look at the tasks of "+w.cfg.Owner, standEvery, w.stand)
-	})
-	troubles := make([]*lifecycle.Trouble, len(w.parts))
-	for i, p := range w.parts {
+	for _, d := range w.databases {
+		running.Go(func() {
+			lifecycle.Repeat(ctx, w.cfg.Log, "look at the tasks of "+w.cfg.Owner+" in "+d.parts[0].Name, standEvery, d.stand)
+		})
+		running.Go(func() { w.work(ctx, d, &running) })
+	}
+}
+
+// work does the tasks of a database until ctx ends.
+func (w *Worker) work(ctx context.Context, d *database, running *sync.WaitGroup) {
+	troubles := make([]*lifecycle.Trouble, len(d.parts))
+	for i, p := range d.parts {
 		troubles[i] = lifecycle.NewTrouble(w.cfg.Log, "do tasks of "+w.cfg.Owner+" in "+p.Name)
 	}
 	for first := 0; ctx.Err() == nil; first++ {
 		more := false
-		for i := range w.parts { // each place begins once, so that none is always the last one
-			n := (first + i) % len(w.parts)
-			found, err := w.look(ctx, w.parts[n], &running)
+		for i := range d.parts { // each place begins once, so that none is always the last one
+			n := (first + i) % len(d.parts)
+			found, err := w.look(ctx, d, d.parts[n], running)
 			if ctx.Err() == nil {
 				troubles[n].Saw(err)
 			}
@@ -188,16 +220,16 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-w.wake:
+		case <-d.wake:
 		case <-time.After(w.cfg.Every/2 + rand.N(w.cfg.Every)): //nolint:gosec // G404: needs no secrecy
 		}
 	}
 }
 
 // stand notes how many tasks there are.
-func (w *Worker) stand(ctx context.Context) error {
+func (d *database) stand(ctx context.Context) error {
 	var faults []error
-	for _, p := range w.parts {
+	for _, p := range d.parts {
 		var waiting, dead, late int64
 		if err := p.Writer().QueryRowContext(ctx, p.tasks.stand, standMax, standMax).Scan(&waiting, &dead, &late); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", p.Name, err))
@@ -211,15 +243,15 @@ func (w *Worker) stand(ctx context.Context) error {
 }
 
 // look starts the tasks that are due in a place, of each kind as many as have a slot, and reports whether there may be more.
-func (w *Worker) look(ctx context.Context, p *part, running *sync.WaitGroup) (more bool, err error) {
-	kinds, err := w.due(ctx, p)
+func (w *Worker) look(ctx context.Context, d *database, p *part, running *sync.WaitGroup) (more bool, err error) {
+	kinds, err := d.due(ctx, p)
 	for _, k := range kinds {
 		slots := k.take()
 		tasks, claimErr := w.claim(ctx, p, k, slots)
 		k.give(slots - len(tasks))
 		for _, task := range tasks {
 			running.Go(func() {
-				defer w.Wake() // for those that waited for the slot
+				defer d.look() // for those that waited for the slot
 				defer k.give(1)
 				w.do(ctx, p, k, task)
 			})
@@ -230,11 +262,11 @@ func (w *Worker) look(ctx context.Context, p *part, running *sync.WaitGroup) (mo
 }
 
 // due returns the kinds that have a free slot, and a task in a place that is due.
-func (w *Worker) due(ctx context.Context, p *part) (kinds []*kind, err error) {
+func (d *database) due(ctx context.Context, p *part) (kinds []*kind, err error) {
 	var free []*kind
 	var parts []string
 	var names, into []any
-	for _, k := range w.kinds {
+	for _, k := range d.kinds {
 		if len(k.free) > 0 {
 			free, parts, names, into = append(free, k), append(parts, p.tasks.due), append(names, k.name), append(into, new(bool))
 		}
