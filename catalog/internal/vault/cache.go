@@ -13,13 +13,14 @@ import (
 type cache struct {
 	mu         sync.Mutex
 	young, old map[int64]tink.AEAD
+	gone       map[int64]time.Time // until when the key of a subject is not remembered
 	room       int
 	half       time.Duration
 	turning    bool // a timer runs
 }
 
 func newCache(keys int, life time.Duration) *cache {
-	return &cache{young: map[int64]tink.AEAD{}, room: keys / 2, half: life / 2}
+	return &cache{young: map[int64]tink.AEAD{}, gone: map[int64]time.Time{}, room: keys / 2, half: life / 2}
 }
 
 func (c *cache) get(subject int64) tink.AEAD {
@@ -34,6 +35,9 @@ func (c *cache) get(subject int64) tink.AEAD {
 func (c *cache) put(subject int64, key tink.AEAD) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, gone := c.gone[subject]; gone {
+		return
+	}
 	if len(c.young) >= c.room {
 		c.turn()
 	}
@@ -44,11 +48,22 @@ func (c *cache) put(subject int64, key tink.AEAD) {
 	}
 }
 
+// forget forgets a key, and remembers none of the subject for a life: whoever has read the row before its end commits would
+// put the key back.
 func (c *cache) forget(subject int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.young, subject)
 	delete(c.old, subject)
+	until := time.Now().Add(2 * c.half)
+	c.gone[subject] = until
+	time.AfterFunc(2*c.half, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.gone[subject].Equal(until) { // it was not forgotten once more
+			delete(c.gone, subject)
+		}
+	})
 }
 
 // age is called every half life while there are keys.

@@ -59,3 +59,26 @@ func TestCacheIsBounded(t *testing.T) {
 		time.Sleep(time.Minute) // until its timer has ended
 	})
 }
+
+// A key that was forgotten is not remembered for a life: who has read it before would put it back.
+func TestForgottenKeysStayAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(100, 4*time.Second)
+		c.put(1, &nothing{n: 1})
+		c.forget(1)
+		time.Sleep(3 * time.Second)
+		c.forget(1)
+		time.Sleep(4*time.Second - time.Millisecond)
+		c.put(2, &nothing{n: 2})
+		if c.put(1, &nothing{n: 1}); c.get(1) != nil || c.get(2) == nil {
+			t.Error("it was put back, or another one was not")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if c.put(1, &nothing{n: 1}); c.get(1) == nil || len(c.gone) > 0 {
+			t.Error("it stays away for ever")
+		}
+		time.Sleep(time.Minute) // until its timer has ended
+	})
+}

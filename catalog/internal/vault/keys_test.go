@@ -202,7 +202,7 @@ func FuzzParse(f *testing.F) {
 
 // FuzzOpen opens anything that a row may have. Only what was sealed opens.
 func FuzzOpen(f *testing.F) {
-	v := New(Config{Owner: "thing", Kind: Users})
+	v := New(Config{Owner: "thing", Kind: Users, Ring: new(Ring)})
 	key, err := newKey(make([]byte, dataKeyBytes))
 	if err != nil {
 		f.Fatal(err)

@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"sluice/core/db"
 	"sluice/core/place"
@@ -21,7 +24,7 @@ type State struct {
 	Does      string     `json:"does"`
 	From      *time.Time `json:"wraps_from,omitempty"`
 	Wraps     int64      `json:"wrapped_keys"` // of subjects
-	Droppable bool       `json:"droppable"`    // nothing needs it
+	Droppable bool       `json:"droppable"`    // nothing needs it, in no vault of the ring
 }
 
 // What keys of the file do.
@@ -36,10 +39,16 @@ func (s State) Wrapping() bool { return s.Does == DoesWrap }
 
 // Status says what each wrapping key does, in the order of the file. Check has found all of them there.
 func (v *Vault) Status(ctx context.Context) ([]State, error) {
-	counts := map[uint32]int64{}
-	for _, p := range v.Places.All(v.Kind.shards) {
-		if err := v.countKeys(ctx, p, counts); err != nil {
-			return nil, err
+	counts, others := map[uint32]int64{}, map[uint32]int64{}
+	for _, of := range v.Ring.vaults() {
+		to := others
+		if of == v {
+			to = counts
+		}
+		for _, p := range of.Places.All(of.Kind.shards) {
+			if err := of.countKeys(ctx, p, to); err != nil {
+				return nil, err
+			}
 		}
 	}
 	k := v.Ring.look()
@@ -53,7 +62,7 @@ func (v *Vault) Status(ctx context.Context) ([]State, error) {
 		case k.next != nil && id == k.next.ID:
 			s.Does, s.From = DoesWait, &k.next.From
 		default:
-			s.Droppable = s.Wraps == 0
+			s.Droppable = s.Wraps == 0 && others[id] == 0
 		}
 		all = append(all, s)
 	}
@@ -100,7 +109,7 @@ func (v *Vault) Rewrap(ctx context.Context, progress func(done int64)) (done int
 
 // rewrapAll wraps what one key of the file does in a place.
 func (v *Vault) rewrapAll(ctx context.Context, p place.Place, old uint32, progress func(int64)) (done, broken int64, err error) {
-	for after := int64(0); ; {
+	for after := int64(math.MinInt64); ; { // a subject may be any number: 0 is who has no account
 		id, with := v.Ring.primary()
 		if id == old {
 			return done, broken, nil
@@ -175,8 +184,9 @@ func (v *Vault) replace(ctx context.Context, p place.Place, old, by uint32, keys
 	return done, err
 }
 
-// Drop takes a key out of the file that wraps nothing. The database refuses it while it wraps something anywhere, and refuses
-// from then on what a process with an older file wraps with it.
+// Drop takes a key out of the file that wraps nothing in any vault of the ring: the caller makes all vaults that have the file.
+// The database refuses it while it wraps something anywhere, and refuses from then on what a process with an older file wraps
+// with it.
 func (v *Vault) Drop(ctx context.Context, id uint32) error {
 	k := v.Ring.look()
 	primary, with := k.primary(v.Ring.now())
@@ -186,6 +196,16 @@ func (v *Vault) Drop(ctx context.Context, id uint32) error {
 	case id == primary || k.next != nil && id == k.next.ID:
 		return fmt.Errorf("key %d wraps, or will: only a key that another one has followed can be dropped", id)
 	}
+	for _, of := range v.Ring.vaults() {
+		if err := of.refuse(ctx, id, primary, with); err != nil {
+			return err
+		}
+	}
+	return change(v.Ring.path, func(k *keys) (*keys, error) { return k.without(id, v.Ring.now()) })
+}
+
+// refuse has the database take no more of what a key wraps, unless it has some.
+func (v *Vault) refuse(ctx context.Context, id, primary uint32, with tink.AEAD) error {
 	for _, p := range v.Places.All(v.Kind.shards) {
 		if err := v.prove(ctx, p, primary, with); err != nil { // who has no key but the dropped one learns of the other
 			return err
@@ -193,10 +213,10 @@ func (v *Vault) Drop(ctx context.Context, id uint32) error {
 		_, err := p.In(p.Writer()).ExecContext(ctx, v.statements.drop, id)
 		switch {
 		case db.Answer(err) == db.AnswerReferenced:
-			return fmt.Errorf("key %d wraps keys in place %s: run sluice catalog vault rewrap first: %w", id, p.Name, stock.ErrNotApplied)
+			return fmt.Errorf("key %d wraps keys of %s in place %s: run sluice catalog vault rewrap first: %w", id, v.Owner, p.Name, stock.ErrNotApplied)
 		case err != nil:
 			return db.WriteError("drop a key", err)
 		}
 	}
-	return change(v.Ring.path, func(k *keys) (*keys, error) { return k.without(id, v.Ring.now()) })
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,6 +31,7 @@ type Ring struct {
 	held atomic.Pointer[keys]
 
 	mu      sync.Mutex
+	serves  []*Vault
 	looked  time.Time
 	as      os.FileInfo // of the file that was read
 	trouble *lifecycle.Trouble
@@ -45,6 +47,19 @@ func ReadRing(path string, log *slog.Logger) (*Ring, error) {
 	r.as = info
 	r.held.Store(k)
 	return r, nil
+}
+
+// serve notes a vault that has its keys wrapped by the file.
+func (r *Ring) serve(v *Vault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serves = append(r.serves, v)
+}
+
+func (r *Ring) vaults() []*Vault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.serves)
 }
 
 func read(path string) (os.FileInfo, *keys, error) {

@@ -28,7 +28,7 @@ import (
 
 const (
 	dataKeyBytes = 32 // AES-256-GCM
-	// keyLife is how long an opened key is remembered. An erased one opens nothing anywhere after that.
+	// keyLife is how long an opened key is remembered, at most. An erased one opens nothing anywhere after that.
 	keyLife = 5 * time.Second
 	// keysMax are remembered: about 1.5 KB each.
 	keysMax = 20_000
@@ -87,7 +87,9 @@ type Vault struct {
 
 // New makes a vault. Check comes before all else.
 func New(cfg Config) *Vault {
-	return &Vault{Config: cfg, statements: statementsOf(cfg.Owner), opened: newCache(keysMax, keyLife), step: func(string) {}}
+	v := &Vault{Config: cfg, statements: statementsOf(cfg.Owner), opened: newCache(keysMax, keyLife), step: func(string) {}}
+	cfg.Ring.serve(v)
+	return v
 }
 
 // Seal seals a value. The first one of a subject makes its key, which stays also if the caller's transaction does not commit.
@@ -220,6 +222,7 @@ type Key struct {
 // Adopt is the box of a subject whose key the caller has read from the writer, in one query with rows of its own.
 func (v *Vault) Adopt(subject int64, k Key) (Box, error) {
 	if !k.By.Valid {
+		v.opened.forget(subject)
 		return Box{}, ErrErased
 	}
 	if key := v.opened.get(subject); key != nil {

@@ -35,7 +35,7 @@ func BenchmarkOpen(b *testing.B) {
 // opened is a vault that has the key of user 1 open.
 func opened(b *testing.B) *Vault {
 	b.Helper()
-	v := New(Config{Owner: "thing", Kind: Users})
+	v := New(Config{Owner: "thing", Kind: Users, Ring: new(Ring)})
 	v.opened = newCache(keysMax, time.Hour)
 	key, err := newKey(make([]byte, dataKeyBytes))
 	if err != nil {
