@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -215,19 +214,5 @@ func TestNamesOfPrivateAddresses(t *testing.T) {
 	}
 	if came.Load() != 0 {
 		t.Errorf("%d requests came to a private address", came.Load())
-	}
-}
-
-// TestNoProxyOfTheEnvironment: a proxy would be asked for addresses that this process does not reach.
-func TestNoProxyOfTheEnvironment(t *testing.T) { //nolint:paralleltest // it sets the environment
-	var asked atomic.Int64
-	proxy := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
-	t.Setenv("HTTPS_PROXY", proxy.URL)
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	server := serve(t, func(http.ResponseWriter, *http.Request) {})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := newSender(t, webhook.Config{Networks: loopback}).Send(ctx, message(server.URL, webhook.NewSecret())); err != nil || asked.Load() != 0 {
-		t.Errorf("%v, and a proxy was asked %d times", err, asked.Load())
 	}
 }
