@@ -238,6 +238,39 @@ func TestKeysOfAHolder(t *testing.T) {
 	}
 }
 
+// TestManyEndedKeys: a list that is shorter than all keys has those that are good, and then the newest.
+func TestManyEndedKeys(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	var want []string
+	for range 2 {
+		_, prefix := k.make(t, 7, "stock:read")
+		want = append(want, prefix)
+	}
+	k.exec(t, "UPDATE thing_api_keys__ SET made_at = '2026-01-01', ends_at = '2100-01-01'")
+	slices.Sort(want) // made at once, as it seems
+	var ended []string
+	for range 15 {
+		_, prefix := k.make(t, 7, "stock:read")
+		ended = append(ended, prefix)
+		if err := k.Revoke(t.Context(), 7, prefix, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, prefix := range ended {
+		k.exec(t, fmt.Sprintf("UPDATE thing_api_keys__ SET made_at = NOW(3) - INTERVAL %d MINUTE WHERE prefix = '%s'", i, prefix))
+	}
+	want = append(want, ended[:3]...)
+	all, err := k.List(t.Context(), 7, len(want))
+	var listed []string
+	for _, key := range all {
+		listed = append(listed, key.Prefix)
+	}
+	if err != nil || !slices.Equal(listed, want) {
+		t.Errorf("listed are %v, %v, want %v of %v", listed, err, want, ended)
+	}
+}
+
 func TestWhatNoKeyCanBe(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)

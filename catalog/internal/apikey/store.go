@@ -70,7 +70,7 @@ type Keys struct {
 	databases *place.Databases
 	scopes    []string
 
-	insert, find, used, list, count, revoke string
+	insert, find, used, list, knows, count, revoke string
 }
 
 // Of returns the keys of an owner, and the scopes that they may have.
@@ -82,7 +82,8 @@ func Of(owner string, databases *place.Databases, scopes ...string) *Keys {
 		insert: "INSERT INTO " + name + " (prefix, hash, holder, name, scopes, made_at, ends_at) VALUES (?, ?, ?, ?, ?, NOW(3), NOW(3) + INTERVAL ? SECOND)",
 		find:   "SELECT hash, " + columns + ", last_used_at IS NULL OR last_used_at < NOW(3) - INTERVAL ? SECOND FROM " + name + " WHERE prefix = ?" + good,
 		used:   "UPDATE " + name + " SET last_used_at = NOW(3) WHERE prefix = ?",
-		list:   "SELECT " + columns + " FROM " + name + " WHERE holder = ? ORDER BY prefix LIMIT ?",
+		list:   "SELECT " + columns + ", revoked_at IS NULL AND ends_at > NOW(3) AS good FROM " + name + " WHERE holder = ? ORDER BY good DESC, made_at DESC, prefix LIMIT ?",
+		knows:  "SELECT COUNT(*) FROM " + name + " WHERE prefix = ? AND holder = ?",
 		count:  "SELECT COUNT(*) FROM " + name + " WHERE holder = ?" + good,
 		revoke: "UPDATE " + name + " SET revoked_at = NOW(3) WHERE prefix = ? AND holder = ? AND revoked_at IS NULL",
 	}
@@ -181,20 +182,34 @@ func (k *Keys) Verify(ctx context.Context, secret string) (Key, error) {
 	return key, nil
 }
 
-// List lists all keys of a holder, also those that have ended, the newest first.
-func (k *Keys) List(ctx context.Context, holder int64, limit int) (all []Key, err error) {
+// List lists keys of a holder, the newest first: those that are good, and behind them those that have ended. However many have
+// ended, none that is good is left out.
+func (k *Keys) List(ctx context.Context, holder int64, limit int) ([]Key, error) {
+	type listed struct {
+		Key
+		good int
+	}
+	var all []listed
 	for _, p := range k.databases.All(shard.Values) {
 		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-			key, err := scan(row.Scan)
-			all = append(all, key)
+			var l listed
+			var err error
+			l.Key, err = scan(func(to ...any) error { return row.Scan(append(to, &l.good)...) })
+			all = append(all, l)
 			return err
 		}, k.list, holder, limit)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("API keys", "api_keys", err))
 		}
 	}
-	slices.SortFunc(all, func(a, b Key) int { return cmp.Or(b.MadeAt.Compare(a.MadeAt), cmp.Compare(a.Prefix, b.Prefix)) })
-	return all[:min(limit, len(all))], nil
+	slices.SortFunc(all, func(a, b listed) int {
+		return cmp.Or(cmp.Compare(b.good, a.good), b.MadeAt.Compare(a.MadeAt), cmp.Compare(a.Prefix, b.Prefix))
+	})
+	var keys []Key
+	for _, l := range all[:min(limit, len(all))] {
+		keys = append(keys, l.Key)
+	}
+	return keys, nil
 }
 
 // Revoke ends a key of a holder at once. A key that was revoked already is a success. With is called as by Make.
@@ -222,11 +237,7 @@ func (k *Keys) Revoke(ctx context.Context, holder int64, prefix string, with fun
 // known returns ErrUnknown if a holder has no such key.
 func (k *Keys) known(ctx context.Context, conn place.Conn, holder int64, prefix string) error {
 	found := false
-	err := db.Rows(ctx, conn, func(row *sql.Rows) error {
-		key, err := scan(row.Scan)
-		found = found || key.Prefix == prefix
-		return err
-	}, strings.Replace(k.list, "ORDER BY prefix LIMIT ?", "AND prefix = ?", 1), holder, prefix)
+	err := conn.QueryRowContext(ctx, k.knows, prefix, holder).Scan(&found)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("API keys", "api_keys", err))

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS OWNER_api_keys__ (
     last_used_at DATETIME(3)  NULL COMMENT 'UTC, to a few minutes',
     revoked_at   DATETIME(3)  NULL COMMENT 'UTC',
     PRIMARY KEY (prefix),
-    KEY OWNER_api_keys___holder (holder, prefix),
+    KEY OWNER_api_keys___holder (holder, made_at),
     CONSTRAINT OWNER_api_keys___holder_id CHECK (holder > 0),
     CONSTRAINT OWNER_api_keys___life CHECK (ends_at > made_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin;
