@@ -113,10 +113,10 @@ func faultOf(err error) *problem.Problem {
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
 		return Malformed(pointer, "unknown member")
-	case meaning.Err != nil && reflect.PointerTo(meaning.GoType).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		return Malformed(pointer, "%v", meaning.Err)
 	case meaning.GoType == nil:
 		return Malformed(pointer, "want another value")
+	case meaning.Err != nil && reflect.PointerTo(meaning.GoType).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return Malformed(pointer, "%v", meaning.Err)
 	}
 	return Malformed(pointer, "want %s", wanted[meaning.GoType.Kind()])
 }
