@@ -129,7 +129,9 @@ func (k *Kafka) publish(ctx context.Context, topic string, partitions []int, row
 	for slot, rows := range of {
 		sending.Go(func() error {
 			sent, err := k.send(ctx, topic, partitions[slot], rows)
-			k.saw(topic, slot, err)
+			if err == nil || ctx.Err() == nil { // whoever is stopped, or has no time left, was not refused
+				k.saw(topic, slot, err)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			taken, faults = append(taken, sent...), append(faults, err)

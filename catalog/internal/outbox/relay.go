@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,9 @@ const (
 	standEvery   = 2 * time.Second
 	roundWithin  = 30 * time.Second
 	removeWithin = 5 * time.Second
-	standMax     = 100_000 // events that are counted
+	// offAfter keeps a process that cannot publish off a lock until each other one has tried to take it.
+	offAfter = 2*standEvery + lookEvery
+	standMax = 100_000 // events that are counted
 )
 
 // Source is an owner of outboxes.
@@ -57,6 +60,8 @@ type database struct {
 	*db.Copies
 	name  string
 	boxes []*box
+	first int                  // box of the next round
+	off   map[string]time.Time // until when the lock of an owner is left to others
 	wake  chan struct{}
 }
 
@@ -65,6 +70,7 @@ type box struct {
 	outbox       Outbox
 	owner        string
 	topics       []string
+	took         bool         // in this round
 	waiting      atomic.Int64 // events, as last seen
 	oldest       atomic.Int64 // microseconds that the oldest waits
 	sent, failed *metrics.Counter
@@ -82,7 +88,7 @@ func NewRelay(cfg Config) *Relay {
 		for _, p := range s.Places {
 			d := of[p.Copies]
 			if d == nil {
-				d = &database{Copies: p.Copies, name: p.Name, wake: make(chan struct{}, 1)}
+				d = &database{Copies: p.Copies, name: p.Name, off: map[string]time.Time{}, wake: make(chan struct{}, 1)}
 				of[p.Copies], r.databases = d, append(r.databases, d)
 			}
 			b := &box{outbox: Of(s.Owner, p.Suffix), owner: s.Owner, topics: s.Topics, sent: sent, failed: failed}
@@ -194,7 +200,7 @@ func (d *database) stand(ctx context.Context, conn *sql.Conn, locked map[string]
 	ctx, cancel := context.WithTimeout(ctx, roundWithin)
 	defer cancel()
 	for _, b := range d.boxes {
-		if locked[b.owner] == nil {
+		if locked[b.owner] == nil && !time.Now().Before(d.off[b.owner]) {
 			unlock, taken, err := db.TryLock(ctx, conn, "outbox "+b.owner)
 			if err != nil {
 				return err
@@ -215,24 +221,42 @@ func (d *database) stand(ctx context.Context, conn *sql.Conn, locked map[string]
 
 // round publishes the oldest events of each topic, and reports whether there may be more, and whether a partition is left
 // alone. It works on the connection that has the locks: if that is lost, the round fails, and another process may begin. A
-// topic or a partition that Kafka does not take keeps back its own events only.
+// topic or a partition that Kafka does not take keeps back its own events only. Who publishes nothing of an owner leaves its lock
+// to others for a while: they may reach Kafka.
 func (r *Relay) round(ctx context.Context, d *database, conn *sql.Conn, locked map[string]func()) (more, refused bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, roundWithin)
 	defer cancel()
 	var faults []error
-	for _, b := range d.boxes {
+	faulty, took := map[string]bool{}, map[string]bool{} // by owner
+	for _, b := range d.turn() {
 		if locked[b.owner] == nil {
 			continue
 		}
+		b.took = false
 		for _, topic := range b.topics {
 			n, past, err := r.publish(ctx, b, conn, topic)
 			more, refused, faults = more || n == eventsMax, refused || past, append(faults, err)
 			if err != nil {
 				b.failed.Inc()
+				faulty[b.owner] = true
 			}
+		}
+		took[b.owner] = took[b.owner] || b.took
+	}
+	for owner := range faulty {
+		if !took[owner] {
+			d.off[owner] = time.Now().Add(offAfter)
 		}
 	}
 	return more, refused, errors.Join(faults...)
+}
+
+// turn returns the boxes, of which another one begins each time: one that takes all of a round's time does not keep back the
+// same others for ever.
+func (d *database) turn() []*box {
+	first := d.first % len(d.boxes)
+	d.first++
+	return slices.Concat(d.boxes[first:], d.boxes[:first])
 }
 
 // row is an event in its table.
@@ -264,6 +288,7 @@ func (r *Relay) publish(ctx context.Context, b *box, conn *sql.Conn, topic strin
 	if len(taken) == 0 {
 		return len(rows), past, err
 	}
+	b.took = true
 	b.sent.Add(len(taken))
 	// What Kafka has goes, even if the others took all of the round's time: it would be published again and again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
