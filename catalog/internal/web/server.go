@@ -116,9 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refused = s.refuse(w, r, id, err)
 	} else {
-		if !o.route.writes() {
-			w.Header().Set("Cache-Control", "no-store")
-		}
+		w.Header().Set("Cache-Control", "no-store") // of any method: answers have tokens and what is personal
 		c.positionHeader(w.Header())
 		_ = answer.send(w) // if the client has gone, there is nobody to tell
 	}

@@ -91,6 +91,18 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 }
 
+// Answers of all methods have what is personal, and nobody may keep them.
+func TestNobodyKeepsAnswers(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+		s := server(t, nil, web.Route{Operation: "Do", Method: method, Path: "/do", Serve: func(*http.Request) (web.Answer, error) { return done, nil }})
+		w := ask(s, method, "/do", "", "Idempotency-Key", "k")
+		if w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d, %v", method, w.Code, w.Header())
+		}
+	}
+}
+
 // A request that panics ends, and nothing else.
 func TestPanicsAreAnswered(t *testing.T) {
 	t.Parallel()
