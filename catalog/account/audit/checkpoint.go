@@ -103,28 +103,30 @@ func (c *Checkpoints) Run(ctx context.Context) {
 var ErrRewritten = errors.New("the audit log was cut off or written anew: run sluice audit verify")
 
 // Write writes one checkpoint, unless no chain has grown. It signs nothing about a chain that does not go on from where its
-// last checkpoint saw it, and its error tells which one.
+// last checkpoint saw it, and its error tells which one. If a place is away, the checkpoint has the chains of the others.
 func (c *Checkpoints) Write(ctx context.Context) error {
 	p := Checkpoint{At: c.now().UTC()}
-	var apart []error
+	var faults []error
 	for _, at := range c.reader.places {
 		here, err := heads(ctx, at)
-		if err != nil {
-			return err
-		}
+		faults = append(faults, err)
 		for _, h := range here {
-			if last := c.last[h.Chain]; h == last {
+			last := c.last[h.Chain]
+			if h == last {
 				continue
-			} else if same, err := goesOn(ctx, at, last, h); err != nil {
-				return err
-			} else if !same {
-				apart = append(apart, fmt.Errorf("%w: chain %s is not what a checkpoint saw at %d", ErrRewritten, h.Chain, last.N))
+			}
+			same, err := goesOn(ctx, at, last, h)
+			if err == nil && !same {
+				err = fmt.Errorf("%w: chain %s is not what a checkpoint saw at %d", ErrRewritten, h.Chain, last.N)
+			}
+			if err != nil {
+				faults = append(faults, err)
 				continue
 			}
 			p.Heads = append(p.Heads, h)
 		}
 	}
-	return errors.Join(append(apart, c.sign(&p))...)
+	return errors.Join(append(faults, c.sign(&p))...)
 }
 
 const selectHash = "SELECT hash FROM audit_entries__ WHERE chain = ? AND n = ?"
@@ -152,10 +154,10 @@ func (c *Checkpoints) sign(p *Checkpoint) error {
 	}
 	slices.SortFunc(p.Heads, func(a, b Head) int { return cmp.Compare(a.Chain, b.Chain) })
 	line, err := p.Sign(c.keys)
-	if err != nil {
-		return err
+	if err == nil {
+		err = appendLine(c.file, line)
 	}
-	if err := appendLine(c.file, line); err != nil {
+	if err != nil {
 		return err
 	}
 	for _, h := range p.Heads {

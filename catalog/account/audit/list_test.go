@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,9 @@ import (
 
 	"sluice/catalog/account/audit"
 	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/local/servicetest"
 	"sluice/core/place"
 	"sluice/core/shard"
 )
@@ -140,6 +144,93 @@ func TestExports(t *testing.T) {
 	}
 	if _, _, err := check(signed, strangers); !errors.Is(err, audit.ErrExport) {
 		t.Errorf("signed by somebody else: %v", err)
+	}
+}
+
+// TestSearchIsNeverOld has a replica that is behind, and that others may read from.
+func TestSearchIsNeverOld(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	primary, replicas := servicetest.ReplicatedMariaDB(t, 1)
+	if err := primary.CreateDatabase(ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	m := shard.One(shard.Database{Name: "shop", DSN: config.Secret(primary.DSN("shop")), Readers: []config.Secret{config.Secret(replicas[0].DSN("shop"))}})
+	d, err := place.Open(place.Options{Map: m, MySQL: db.Config{ConnsMax: 4, Timeout: time.Minute}, LagMax: time.Hour, Log: discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := d.Migrate(ctx, place.Owners{place.Beats, audit.Schema()}, place.Quiet); err != nil {
+		t.Fatal(err)
+	}
+	mustDo(t, d, 1, nil)
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { d.Run(running); close(ended) }()
+	t.Cleanup(func() { stop(); <-ended })
+	p := d.At(shard.OfUser(1))
+	end := time.Now().Add(time.Minute)
+	for reads, acts := uint64(0), 0; reads == 0 || acts == 0; reads, _, _ = p.Reads() { // until the replica answers, and has the first act
+		time.Sleep(20 * time.Millisecond)
+		var err error
+		acts, err = place.Read(ctx, p, 0, func(in place.Conn) (n int, err error) {
+			err = in.QueryRowContext(ctx, "SELECT COUNT(*) FROM audit_entries__").Scan(&n)
+			return n, err
+		})
+		if err != nil || time.Now().After(end) {
+			t.Fatal("the replica does not catch up: ", err)
+		}
+	}
+	if err := replicas[0].Lag(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	mustDo(t, d, 1, nil)
+	if found := search(t, d, audit.Filter{}, 10); len(found) != 2 {
+		t.Errorf("%d acts, want 2", len(found))
+	}
+}
+
+// TestCheckpointsWithoutAPlace writes down the chains of the places that are there.
+func TestCheckpointsWithoutAPlace(t *testing.T) {
+	t.Parallel()
+	d, signers := four(t), keys(t)
+	path := filepath.Join(t.TempDir(), "audit.jws")
+	c := audit.NewCheckpoints(audit.NewReader(d), signers, path, time.Hour, discard)
+	for user := range int64(20) {
+		mustDo(t, d, user+1, nil)
+	}
+	all, away := heads(t, d), audit.Places(d)[0]
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := away.In(away.Writer()).ExecContext(t.Context(), "RENAME TABLE "+from+" TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marks := func() (got []audit.Head) {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bad, why, err := audit.ReadCheckpoints(bytes.NewReader(text), signers, func(h audit.Head) { got = append(got, h) }); err != nil || bad != 0 {
+			t.Errorf("%d lines are bad: %v, %v", bad, why, err)
+		}
+		return got
+	}
+	rename("audit_entries__", "gone__")
+	if err := c.Write(t.Context()); err == nil {
+		t.Error("nobody learns that a place is away")
+	}
+	if got := marks(); len(got) == 0 || len(got) >= len(all) {
+		t.Errorf("%d of %d chains", len(got), len(all))
+	}
+	rename("gone__", "audit_entries__")
+	if err := c.Write(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := marks(); len(got) != len(all) {
+		t.Errorf("then %d of %d chains", len(got), len(all))
 	}
 }
 

@@ -106,17 +106,19 @@ func heads(ctx context.Context, p place.Place) (all []Head, err error) {
 	return all, nil
 }
 
-// Heads reads where all chains end.
+// Heads reads where all chains end. With an error it returns those of the places that could be read.
 func (r *Reader) Heads(ctx context.Context) (all []Head, err error) {
+	var faults []error
 	for _, p := range r.places {
 		here, err := heads(ctx, p)
 		if err != nil {
-			return nil, err
+			faults = append(faults, err)
+			continue
 		}
 		all = append(all, here...)
 	}
 	slices.SortStableFunc(all, func(a, b Head) int { return cmp.Compare(a.Chain, b.Chain) })
-	return all, nil
+	return all, errors.Join(faults...)
 }
 
 // Walk calls do for all entries that are there when it begins, chain by chain and in their order, and tells before each chain
@@ -190,7 +192,7 @@ const LimitMax = 500
 // ErrCursor means that a text is no cursor of a page.
 var ErrCursor = errors.New("the cursor is not one of this list")
 
-// Search finds entries, the newest first, and the cursor of the next page: empty if there is none.
+// Search finds entries as of now, the newest first, and the cursor of the next page: empty if there is none.
 func (r *Reader) Search(ctx context.Context, f Filter, page Page) (found []Entry, next string, err error) {
 	limit := min(max(page.Limit, 1), LimitMax)
 	where, values := f.where()
@@ -204,7 +206,7 @@ func (r *Reader) Search(ctx context.Context, f Filter, page Page) (found []Entry
 	}
 	query := "SELECT " + columns + " FROM audit_entries__ WHERE " + strings.Join(append(where, "TRUE"), " AND ") + " ORDER BY at DESC, chain DESC, n DESC LIMIT ?"
 	for _, p := range r.places {
-		here, err := place.Read(ctx, p, 0, func(from place.Conn) (here []Entry, err error) {
+		here, err := place.Read(ctx, p, db.Never, func(from place.Conn) (here []Entry, err error) {
 			err = db.Rows(ctx, from, func(row *sql.Rows) error {
 				var e Entry
 				err := e.scan(row)
