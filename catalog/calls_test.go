@@ -174,7 +174,7 @@ func (c *callCounter) callsOfSignIn() {
 	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
 	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 4, 1, ""})
 	c.call(request{
-		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code() + `"}`, "", http.StatusCreated, 10, 1, "/v1/verifications/{challenge_id}",
+		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code() + `"}`, "", http.StatusCreated, 11, 1, "/v1/verifications/{challenge_id}",
 	})
 	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 5, 1, ""}
 	first := c.call(signIn)
@@ -184,12 +184,12 @@ func (c *callCounter) callsOfSignIn() {
 	me := tokens["access_token"]
 	c.call(request{"GET", "/.well-known/jwks.json", "", "", http.StatusOK, 0, 0, ""})
 	c.call(request{"GET", "/v1/me/sessions", "", me, http.StatusOK, 1, 0, ""})
-	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 1, 1, ""})
-	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 6, 1, ""})
+	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 2, 1, ""})
+	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 7, 1, ""})
 	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 3, 1, "/v1/me/sessions/{session_id}"})
 	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 5, 1, ""})
 	c.call(request{
-		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code() + `","password":"` + old + `"}`, "", http.StatusOK, 9, 1,
+		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code() + `","password":"` + old + `"}`, "", http.StatusOK, 10, 1,
 		"/v1/password_resets/{challenge_id}",
 	})
 }

@@ -25,8 +25,8 @@ const (
 	insertClaim   = "INSERT INTO emails__ (email_index, user_id, claimed_at) VALUES (?, ?, NOW(3))"
 	selectClaim   = "SELECT user_id FROM emails__ WHERE email_index = ?"
 	finaliseClaim = "UPDATE emails__ SET final = TRUE WHERE email_index = ? AND user_id = ?"
-	endClaim      = "DELETE FROM emails__ WHERE email_index = ? AND user_id = ? AND NOT final"
-	selectPending = "SELECT email_index, user_id FROM emails__ WHERE NOT final AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
+	endClaim      = "DELETE FROM emails__ WHERE email_index = ? AND user_id = ? AND final = FALSE"
+	selectPending = "SELECT email_index, user_id FROM emails__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
 	giveUp        = "INSERT INTO credentials__ (user_id, password_at) VALUES (?, NOW(3))"
 
 	// A challenge that was used answers the repetitions of its request for a day.
@@ -75,7 +75,7 @@ func (a *Accounts) finalise(ctx context.Context, index Index, user ids.User) {
 	}
 }
 
-// Sweep ends what processes left behind, and deletes what is over.
+// Sweep ends what processes left behind, and deletes what is over. What fails in one place keeps back no other.
 func (a *Accounts) Sweep(ctx context.Context) error {
 	var faults []error
 	for _, p := range a.databases.All(shard.Values) {
@@ -107,7 +107,8 @@ func (a *Accounts) sweepClaims(ctx context.Context, p place.Place) error {
 	if err != nil {
 		return fmt.Errorf("list pending addresses: %w", err)
 	}
-	for _, c := range all {
+	var faults []error
+	for _, c := range all { // the users are in any place: one that is away keeps back its own only
 		there, err := a.settle(ctx, c.index, c.user)
 		statement := endClaim
 		if there {
@@ -117,10 +118,24 @@ func (a *Accounts) sweepClaims(ctx context.Context, p place.Place) error {
 			_, err = p.In(p.Writer()).ExecContext(ctx, statement, c.index[:], c.user)
 		}
 		if err != nil {
-			return fmt.Errorf("settle a pending address: %w", err)
+			faults = append(faults, fmt.Errorf("settle a pending address: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
+}
+
+// givenUp reports whether the registration of a user was given up.
+func (a *Accounts) givenUp(ctx context.Context, user ids.User) (bool, error) {
+	p := a.at(user)
+	var held []byte
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectIndex, user).Scan(&held)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
+	}
+	return held == nil, nil
 }
 
 // settle reports whether there is a user with an address. If not, there will never be: the registration is given up.

@@ -21,12 +21,18 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if err != nil {
 		return Asked{}, malformed("/email", err.Error())
 	}
-	index := a.vault.Index(email)
-	if err := a.throttle.message(index, by.Address, a.now()); err != nil {
-		return Asked{}, err
+	if len(by.Device) > deviceBytesMax {
+		return Asked{}, errDevice
 	}
+	index := a.vault.Index(email)
 	of, err := a.credential(ctx, index)
 	if err != nil {
+		return Asked{}, err
+	}
+	if err := a.throttle.message(index, by.Address, a.secret.knows(of.user, by.Device), a.now()); err != nil {
+		return Asked{}, err
+	}
+	if email, err = a.mailOf(ctx, of, email); err != nil {
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index, email: email}
@@ -37,6 +43,19 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 		m.Template, m.Locale = templateNoAccount, localeDefault
 	}
 	return a.ask(ctx, c, m)
+}
+
+// mailOf is where messages to an account go: to the address that its owner wrote, because a server may tell apart what is one
+// address here. Who has no account is written to as asked for, and as much is opened for them.
+func (a *Accounts) mailOf(ctx context.Context, of credential, asked Email) (Email, error) {
+	if !of.known {
+		of.email = make([]byte, sealedMore+len(asked))
+	}
+	email, err := a.vault.Open(ctx, of.user, of.email)
+	if !of.known {
+		return asked, nil
+	}
+	return email, err
 }
 
 // localeDefault is for who is not known.
@@ -73,6 +92,10 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	}
 	p := a.at(c.user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
+		var err error
+		if _, of.hash, err = lock(ctx, p.In(tx), c.user); err != nil { // whatever it was: the code counts, not the last password
+			return err
+		}
 		first, err := a.use(ctx, tx, p, c, key)
 		if err != nil || !first {
 			return err
@@ -125,6 +148,9 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	}
 	p := a.at(user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
+		if _, _, err := lock(ctx, p.In(tx), user); err != nil {
+			return err
+		}
 		return a.changePassword(ctx, tx, p, of, email, hash, but)
 	})
 	return err
@@ -132,7 +158,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 
 var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user signs in without a password"}
 
-// changePassword does in a transaction what a new password means.
+// changePassword does in a transaction what a new password means. The transaction holds the user's lock.
 func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email Email, hash string, but ids.Session) error {
 	done, err := p.In(tx).ExecContext(ctx, setPassword, hash, of.user, of.hash)
 	if err != nil {
@@ -145,6 +171,7 @@ func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place
 	if err != nil {
 		return err
 	}
+	a.step("others")
 	if err := a.finishSessions(ctx, tx, p, of.user, others); err != nil {
 		return err
 	}

@@ -134,6 +134,9 @@ func (s *Secret) seal(user ids.User, purpose string, value []byte) []byte {
 	return s.values.Seal(nil, nil, value, append(number(user), purpose...)) //nolint:gosec // G407: it makes a random nonce itself
 }
 
+// sealedMore is how much longer a sealed value is: a nonce and a tag.
+const sealedMore = 12 + 16
+
 var errSealed = errors.New("a value that is kept was sealed with another secret, or is damaged")
 
 func (s *Secret) open(user ids.User, purpose string, sealed []byte) ([]byte, error) {

@@ -11,7 +11,9 @@ import (
 )
 
 // caller is who makes a request.
-func caller(ctx context.Context, key string) Caller { return Caller{web.Client(ctx), key} }
+func caller(ctx context.Context, key string) Caller {
+	return Caller{Address: web.Client(ctx), Key: key}
+}
 
 // me is the user of the token of a request.
 func me(ctx context.Context) ids.User { return ids.User(web.Who(ctx).Subject) }
@@ -106,7 +108,11 @@ func (s server) EndOtherSessions(ctx context.Context, _ api.EndOtherSessionsRequ
 
 // AskReset implements api.StrictServerInterface.
 func (s server) AskReset(ctx context.Context, r api.AskResetRequestObject) (api.AskResetResponseObject, error) {
-	asked, err := s.Accounts.AskReset(ctx, caller(ctx, r.Params.IdempotencyKey), r.Body.Email)
+	by := caller(ctx, r.Params.IdempotencyKey)
+	if r.Body.DeviceToken != nil {
+		by.Device = *r.Body.DeviceToken
+	}
+	asked, err := s.Accounts.AskReset(ctx, by, r.Body.Email)
 	if err != nil {
 		return nil, err
 	}

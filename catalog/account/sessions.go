@@ -73,6 +73,9 @@ func (a *Accounts) EndSession(ctx context.Context, user ids.User, id ids.Session
 func (a *Accounts) EndOtherSessions(ctx context.Context, user ids.User, but ids.Session) error {
 	p := a.at(user)
 	_, err := p.Write(ctx, "end of sessions", func(tx *sql.Tx) error {
+		if _, _, err := lock(ctx, p.In(tx), user); err != nil {
+			return err
+		}
 		others, err := a.sessionIDs(ctx, p.In(tx), selectOthers, user, int64(but))
 		if err != nil {
 			return err

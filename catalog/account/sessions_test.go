@@ -293,13 +293,43 @@ func TestNobodyLocksAnAccount(t *testing.T) {
 	must(a.SignIn(ctx, account.Caller{Address: at(502), Key: "reset"}, account.SignIn{Email: mia, Password: another, Device: device}))(t)
 	a.now.Add(int64(time.Hour))
 	must(a.SignIn(ctx, account.Caller{Address: at(503), Key: "later"}, account.SignIn{Email: mia, Password: another}))(t)
+}
 
+// Who asks for messages to somebody's address keeps back nobody: not alone, and not from everywhere whoever has a known device.
+func TestNobodyKeepsAnAccountFromItsMessages(t *testing.T) {
+	t.Parallel()
+	a, ctx := newAccounts(t), t.Context()
+	a.member(mia)
+	mine := must(a.signIn(mia, good, "mine"))(t)
+	ask := func(from int, device string) error {
+		address := netip.AddrFrom4([4]byte{10, 2, byte(from / 250), byte(from % 250)})
+		_, err := a.AskReset(ctx, account.Caller{Address: address, Key: fmt.Sprint(a.now.Load()), Device: device}, mia)
+		return err
+	}
 	for range 5 {
-		_, err = a.AskReset(ctx, account.Caller{Address: at(600), Key: fmt.Sprint(a.now.Add(1))}, "eve@example.org")
+		if err := ask(0, ""); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err != nil {
-		t.Error(err)
+	for range 100 { // nor do requests that are refused
+		refused(t, "more messages that an address asks for", ask(0, ""), "rate_limited")
 	}
-	_, err = a.AskReset(ctx, account.Caller{Address: at(601), Key: "more"}, "eve@example.org")
-	refused(t, "more messages to an address", err, "rate_limited")
+	if err := ask(1, ""); err != nil {
+		t.Errorf("the owner, meanwhile: %v", err)
+	}
+	for i := range 50 {
+		for range 5 {
+			_ = ask(i+2, "")
+		}
+	}
+	refused(t, "the owner at a new device, while many ask", ask(100, ""), "rate_limited")
+	if err := ask(100, mine.Device); err != nil {
+		t.Errorf("the owner at a known device, meanwhile: %v", err)
+	}
+	refused(t, "a stranger with some device token", ask(101, "sdt_AAAA"), "rate_limited")
+	refused(t, "a device token that is none", ask(102, strings.Repeat("x", 201)), "malformed")
+	a.now.Add(int64(24 * time.Hour))
+	if err := ask(100, ""); err != nil {
+		t.Errorf("a day later: %v", err)
+	}
 }

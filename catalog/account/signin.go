@@ -20,7 +20,7 @@ import (
 
 const (
 	selectCredential = "SELECT c.email_index, c.email, c.password, u.state, u.locale FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id WHERE c.user_id = ?" //nolint:gosec // G101: it has none
-	lockUser         = "SELECT state FROM users__ WHERE user_id = ? FOR UPDATE"
+	lockUser         = "SELECT u.state, c.password FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
 	renewHash        = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
 
 	insertSession = "INSERT INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, ends_at) " +
@@ -32,8 +32,9 @@ const (
 		"WHERE user_id = ? AND session_id = ? AND generation = ? AND ends_at > NOW(3)"
 	selectUnused = "SELECT session_id FROM sessions__ WHERE user_id = ? AND ends_at > NOW(3) ORDER BY rotated_at DESC, session_id LIMIT 1000 OFFSET ?"
 	selectOthers = "SELECT session_id FROM sessions__ WHERE user_id = ? AND session_id <> ? AND ends_at > NOW(3) FOR UPDATE"
-	finishSome   = "UPDATE sessions__ SET ends_at = NOW(3) WHERE user_id = ? AND ends_at > NOW(3) AND session_id IN (?" // and more, and ")"
-	finishOne    = finishSome + ")"
+	// A refresh that waits for this may have begun before ends_at, so what it finds is another generation.
+	finishSome = "UPDATE sessions__ SET ends_at = NOW(3), generation = generation + 1 WHERE user_id = ? AND ends_at > NOW(3) AND session_id IN (?" // and more, and ")"
+	finishOne  = finishSome + ")"
 )
 
 var (
@@ -111,6 +112,8 @@ type Tokens struct {
 
 const deviceBytesMax = 200
 
+var errDevice = malformed("/device_token", fmt.Sprintf("want at most %d characters", deviceBytesMax))
+
 // SignIn begins a session. A wrong password and an unknown address are refused alike, and take as long.
 func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, error) {
 	email, err := ReadEmail(with.Email)
@@ -118,7 +121,7 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, 
 		return Tokens{}, malformed("/email", err.Error())
 	}
 	if len(with.Device) > deviceBytesMax {
-		return Tokens{}, malformed("/device_token", fmt.Sprintf("want at most %d characters", deviceBytesMax))
+		return Tokens{}, errDevice
 	}
 	given, err := password.Read(with.Password)
 	if err != nil {
@@ -132,6 +135,24 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, 
 	if err := a.throttle.try(index, by.Address, a.secret.knows(c.user, with.Device), a.now()); err != nil {
 		return Tokens{}, err
 	}
+	tokens, err := a.enter(ctx, by, c, given)
+	if errors.Is(err, errChanged) { // by a reset, or by another request that renewed the same password's hash
+		if c, err = a.credential(ctx, index); err != nil {
+			return Tokens{}, err
+		}
+		tokens, err = a.enter(ctx, by, c, given)
+	}
+	if errors.Is(err, errChanged) {
+		err = errCredentials
+	}
+	return tokens, err
+}
+
+// errChanged means that the credential is another one than was read.
+var errChanged = fmt.Errorf("the password has changed meanwhile: %w", stock.ErrNotApplied)
+
+// enter begins a session for who knows the password.
+func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given password.Password) (Tokens, error) {
 	right, err := a.hasher.Verify(ctx, given, c.hash)
 	switch {
 	case err != nil:
@@ -145,7 +166,18 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, 
 			return Tokens{}, err
 		}
 	}
+	a.step("verified")
 	return a.begin(ctx, by, c, renewed)
+}
+
+// lock orders what begins and ends several sessions of a user, or changes the password: it returns the hash that counts. It comes
+// first in a transaction, so no two of them wait for each other.
+func lock(ctx context.Context, in place.Conn, user ids.User) (state State, hash string, err error) {
+	var held sql.NullString
+	if err := in.QueryRowContext(ctx, lockUser, user).Scan(&state, &held); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", "", db.WriteError("lock user", err)
+	}
+	return state, held.String, nil
 }
 
 // begin begins a session, or finds the one that the same request began.
@@ -153,11 +185,13 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed s
 	p, id, from := a.at(c.user), a.secret.drawSession(c.user, by.Key), newSeed()
 	_, err := p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
-		var state State
-		if err := in.QueryRowContext(ctx, lockUser, c.user).Scan(&state); err != nil {
-			return db.WriteError("lock user", err)
-		}
-		if state != StateActive {
+		state, hash, err := lock(ctx, in, c.user)
+		switch {
+		case err != nil:
+			return err
+		case hash != c.hash: // what a new password ends, no old one begins
+			return errChanged
+		case state != StateActive:
 			return errLocked
 		}
 		if _, err := in.ExecContext(ctx, insertSession, c.user, id, from[:], int64(idleMax/time.Second)); err != nil {

@@ -30,10 +30,11 @@ const (
 	selectIndex      = "SELECT email_index FROM credentials__ WHERE user_id = ?"
 )
 
-// Caller is who makes a request: from where, and with which Idempotency-Key.
+// Caller is who makes a request: from where, with which Idempotency-Key, and at which device.
 type Caller struct {
 	Address netip.Addr
 	Key     string
+	Device  string // a device token, or empty
 }
 
 // Asked is a code that was sent.
@@ -60,7 +61,7 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 		return Asked{}, err
 	}
 	index := a.vault.Index(email)
-	if err := a.throttle.message(index, by.Address, a.now()); err != nil {
+	if err := a.throttle.message(index, by.Address, false, a.now()); err != nil {
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposeRegister, seed: newSeed(), index: index, email: email, Home: r.Home}
@@ -166,7 +167,8 @@ func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, 
 	return c, ends, nil
 }
 
-// answered returns the challenge that a code answers. Each call costs a try. Whatever is wrong, the refusal is the same.
+// answered returns the challenge that a code answers. Each call costs a try. A code that is used has no tries and no end: it
+// answers the repetitions of the request that used it. Whatever is wrong, the refusal is the same.
 func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string, key sum) (*challenge, error) {
 	if err := checkCode(code); err != nil {
 		return nil, malformed("/code", err.Error())
@@ -180,8 +182,9 @@ func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string
 	if err != nil {
 		return nil, db.WriteError("count a try", err)
 	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return nil, errCode
+	counts, err := done.RowsAffected()
+	if err != nil {
+		return nil, db.WriteError("count a try", err)
 	}
 	c, _, err := a.challenge(ctx, p.In(p.Writer()), p, k)
 	switch {
@@ -189,10 +192,10 @@ func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string
 		return nil, errCode
 	case err != nil:
 		return nil, err
-	case !a.secret.fits(c, code):
+	case !a.secret.fits(c, code) || c.purpose != of:
 		return nil, errCode
 	}
-	if _, may := c.mayUse(key); !may {
+	if first, may := c.mayUse(key); !may || first && counts == 0 {
 		return nil, errCode
 	}
 	return c, nil
@@ -223,6 +226,12 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	c, err := a.answered(ctx, purposeRegister, handle, code, key)
 	if err != nil {
 		return User{}, err
+	}
+	switch given, err := a.givenUp(ctx, c.user); {
+	case err != nil:
+		return User{}, err
+	case given: // a claim would keep the address from others, for nobody
+		return User{}, errCode
 	}
 	if err := a.claim(ctx, c.index, c.user); err != nil {
 		return User{}, err

@@ -15,13 +15,15 @@ import (
 )
 
 // throttle slows down who guesses passwords, and bounds the messages that strangers can cause. It counts tries, right ones
-// included, so it tells nobody whether an address has an account. No number of tries locks an account: who tries an account
-// from everywhere keeps back those that have no known device only, and a reset gives its owner one.
+// included, so it tells nobody whether an address has an account. What strangers elsewhere do keeps back nobody at a known device:
+// it signs in, and it may ask for a reset. Who has none gets one by a reset, unless strangers at many addresses ask for messages all
+// the time: one of them alone cannot spend what all strangers have together.
 type throttle struct {
 	pair     *limit.Limiter[uint64]     // tries of an account from an address
 	account  *limit.Limiter[uint64]     // tries of an account from devices that it does not know
 	address  *limit.Limiter[netip.Addr] // tries from an address
-	messages *limit.Limiter[uint64]     // to an address of e-mail
+	mine     *limit.Limiter[uint64]     // messages to an address of e-mail that an address asked for
+	messages *limit.Limiter[uint64]     // messages to an address of e-mail that devices asked for which it does not know
 	asked    *limit.Limiter[netip.Addr] // messages that an address asked for
 }
 
@@ -35,20 +37,25 @@ func newThrottle() *throttle {
 		pair:     limit.New("sign-in", limit.Config{Rate: per(10, 10*time.Minute), Burst: 10, KeysMax: keysMax}, same),
 		account:  limit.New("account", limit.Config{Rate: per(100, time.Hour), Burst: 100, KeysMax: keysMax}, same),
 		address:  limit.New("address", limit.Config{Rate: per(60, time.Minute), Burst: 120, KeysMax: keysMax}, limit.AddressID),
-		messages: limit.New("messages", limit.Config{Rate: per(6, time.Hour), Burst: 5, KeysMax: keysMax}, same),
+		mine:     limit.New("messages", limit.Config{Rate: per(4, time.Hour), Burst: 5, KeysMax: keysMax}, same),
+		messages: limit.New("messages-account", limit.Config{Rate: per(200, 24*time.Hour), Burst: 200, KeysMax: keysMax}, same),
 		asked:    limit.New("messages-address", limit.Config{Rate: per(60, time.Hour), Burst: 30, KeysMax: keysMax}, limit.AddressID),
 	}
 }
 
 func (of Index) id() uint64 { return binary.BigEndian.Uint64(of[:]) }
 
+// pair is an address of e-mail together with who asks.
+func (of Index) pair(from netip.Addr) uint64 {
+	pair := sha256.Sum256(binary.BigEndian.AppendUint64(of[:], limit.AddressID(from)))
+	return binary.BigEndian.Uint64(pair[:])
+}
+
 // try admits a try of a password.
 func (t *throttle) try(of Index, from netip.Addr, known bool, now time.Time) error {
-	text := binary.BigEndian.AppendUint64(of[:], limit.AddressID(from))
-	pair := sha256.Sum256(text)
 	allowed := t.address.Allow(from, now)
 	if allowed.OK {
-		allowed = t.pair.Allow(binary.BigEndian.Uint64(pair[:]), now)
+		allowed = t.pair.Allow(of.pair(from), now)
 	}
 	if allowed.OK && !known {
 		allowed = t.account.Allow(of.id(), now)
@@ -57,9 +64,12 @@ func (t *throttle) try(of Index, from netip.Addr, known bool, now time.Time) err
 }
 
 // message admits a message to an address of e-mail.
-func (t *throttle) message(to Index, from netip.Addr, now time.Time) error {
+func (t *throttle) message(to Index, from netip.Addr, known bool, now time.Time) error {
 	allowed := t.asked.Allow(from, now)
 	if allowed.OK {
+		allowed = t.mine.Allow(to.pair(from), now)
+	}
+	if allowed.OK && !known {
 		allowed = t.messages.Allow(to.id(), now)
 	}
 	return limited(allowed)

@@ -50,12 +50,6 @@ const (
 	Locked UserState = "locked"
 )
 
-// Address defines model for Address.
-type Address struct {
-	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
-	Email Email `json:"email"`
-}
-
 // AuditAct What was done to what.
 type AuditAct = string
 
@@ -102,6 +96,15 @@ type Device struct {
 
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
+
+// Forgotten defines model for Forgotten.
+type Forgotten struct {
+	// DeviceToken Of an earlier session at this device. Messages that others ask for do not count then.
+	DeviceToken *string `json:"device_token,omitempty"`
+
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email Email `json:"email"`
+}
 
 // Limit defines model for Limit.
 type Limit = web.Limit
@@ -372,7 +375,7 @@ type VerifyEmailParams struct {
 type ChangePasswordJSONRequestBody = PasswordChange
 
 // AskResetJSONRequestBody defines body for AskReset for application/json ContentType.
-type AskResetJSONRequestBody = Address
+type AskResetJSONRequestBody = Forgotten
 
 // ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
 type ResetPasswordJSONRequestBody = Reset
