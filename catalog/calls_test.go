@@ -2,11 +2,15 @@ package catalog
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +19,13 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"sluice/catalog/account"
+	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/notify"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/lifecycle"
 	"sluice/core/local/servicetest"
 	"sluice/core/place"
 	"sluice/core/shard"
@@ -51,7 +58,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &callCounter{t: t, databases: databases, keys: keys, called: map[string]bool{}}
+	c := &callCounter{t: t, databases: databases, keys: keys, inbox: new(notify.Inbox), called: map[string]bool{}}
 	c.serve()
 	c.callsOfUsers()
 	c.callsOfSignIn()
@@ -68,7 +75,7 @@ type callCounter struct {
 	databases *place.Databases
 	keys      *auth.Keys
 	server    *web.Server
-	queue     account.Queue
+	inbox     *notify.Inbox
 	called    map[string]bool
 }
 
@@ -88,10 +95,9 @@ func (c *callCounter) serve() {
 	if err := errors.Join(err1, err2); err != nil {
 		c.t.Fatal(err)
 	}
-	c.queue = account.Queue{Secret: secret}
 	c.server, err = web.New(web.Config{
 		Routes: routes(account.New(account.Config{
-			Databases: c.databases, Secret: secret, Signer: signing, Messenger: c.queue, HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		})),
 		Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
@@ -155,26 +161,58 @@ func (c *callCounter) callsOfUsers() {
 	c.call(request{"GET", "/v1/me", "", token(auth.RoleShopper), http.StatusOK, 1, 0, ""})
 }
 
-// code is the code of the last message.
-func (c *callCounter) code() string {
+// messages have an inbox, and a worker that brings them there.
+func (c *callCounter) messages(secret *account.Secret) *notify.Messages {
 	c.t.Helper()
-	var data []byte
-	p := c.databases.All(shard.Users)[0]
-	if err := p.In(p.Writer()).QueryRowContext(c.t.Context(), "SELECT data FROM account_tasks__ ORDER BY id DESC LIMIT 1").Scan(&data); err != nil {
-		c.t.Fatal(err)
-	}
-	m, err := c.queue.Open(data)
+	texts, err := notify.LoadTexts("Shop", "")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return m.Values["code"]
+	log, users := slog.New(slog.DiscardHandler), c.databases.All(shard.Users)
+	m := notify.New(notify.Options{
+		Counts: users[0], Sealer: sealer{secret}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox},
+		Caps: notify.Caps{PerRecipient: 10, PerAddress: 10, PerDay: 10}, Metrics: metrics.NewSet(), Log: log,
+	})
+	work := m.Work()
+	worker := task.NewWorker(task.Config{
+		Owner: work.Name, Places: users, Handlers: work.Tasks, Every: 50 * time.Millisecond, Metrics: metrics.NewSet(), Log: log,
+	})
+	ctx, cancel := context.WithCancel(c.t.Context())
+	ended := make(chan struct{})
+	go func() { worker.Run(ctx); close(ended) }()
+	c.t.Cleanup(func() { cancel(); <-ended })
+	return m
+}
+
+// code is that of a message, once it is there.
+func (c *callCounter) code(template string) string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	var code string
+	err := lifecycle.Poll(ctx, 5*time.Millisecond, func() error {
+		w := httptest.NewRecorder()
+		c.inbox.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/messages", http.NoBody))
+		var found []struct{ Template, Text string }
+		err := json.Unmarshal(w.Body.Bytes(), &found, json.MatchCaseInsensitiveNames(true))
+		i := slices.IndexFunc(found, func(m struct{ Template, Text string }) bool { return m.Template == template })
+		if err != nil || i < 0 {
+			return fmt.Errorf("no %s among %s: %v", template, w.Body, err) //nolint:errorlint // it may be nil
+		}
+		code = regexp.MustCompile(`[0-9]{8}`).FindString(found[i].Text)
+		return nil
+	}, func(error) bool { return false })
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return code
 }
 
 func (c *callCounter) callsOfSignIn() {
 	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
-	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 4, 1, ""})
+	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 8, 2, ""}) // three and a transaction count the message
 	c.call(request{
-		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code() + `"}`, "", http.StatusCreated, 11, 1, "/v1/verifications/{challenge_id}",
+		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 11, 1, "/v1/verifications/{challenge_id}",
 	})
 	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 5, 1, ""}
 	first := c.call(signIn)
@@ -185,11 +223,11 @@ func (c *callCounter) callsOfSignIn() {
 	c.call(request{"GET", "/.well-known/jwks.json", "", "", http.StatusOK, 0, 0, ""})
 	c.call(request{"GET", "/v1/me/sessions", "", me, http.StatusOK, 1, 0, ""})
 	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 2, 1, ""})
-	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 7, 1, ""})
+	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 8, 1, ""})
 	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 3, 1, "/v1/me/sessions/{session_id}"})
-	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 5, 1, ""})
+	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 9, 2, ""})
 	c.call(request{
-		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code() + `","password":"` + old + `"}`, "", http.StatusOK, 10, 1,
+		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code("reset_password") + `","password":"` + old + `"}`, "", http.StatusOK, 11, 1,
 		"/v1/password_resets/{challenge_id}",
 	})
 }

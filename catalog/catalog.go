@@ -44,6 +44,7 @@ type Node struct {
 
 	databases *place.Databases
 	signing   *signing
+	messages  *notify.Messages
 	accounts  *account.Accounts
 	address   string
 	watch     *telemetry.Watch
@@ -121,17 +122,20 @@ func tellHow(err error) error {
 	return fmt.Errorf("%w (of the shop: sluice catalog migrate)", err)
 }
 
-// openAccounts reads the keys of accounts.
-func (n *Node) openAccounts(context.Context) error {
+// openAccounts reads the keys of accounts, and makes the messages by which accounts reach people.
+func (n *Node) openAccounts(ctx context.Context) error {
 	secret, err := account.ReadSecret(n.cfg.AccountSecretFile)
 	if err != nil {
+		return err
+	}
+	if err := n.openMessages(ctx, secret); err != nil {
 		return err
 	}
 	if n.signing, err = openSigning(n.cfg.SigningKeysFile, n.cfg.TokenIssuer, n.cfg.TokenAudience); err != nil {
 		return err
 	}
 	n.accounts = account.New(account.Config{
-		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: account.Queue{Secret: secret},
+		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages},
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	return nil

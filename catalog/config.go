@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/catalog/notify"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
@@ -18,6 +19,8 @@ type Config struct {
 	Places place.Config  `embed:""`
 	Kafka  kafka.Cluster `embed:""`
 	Ops    config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9182"`
+
+	Messages notify.Config `embed:""`
 
 	Listen string `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Catalog" default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 
@@ -61,6 +64,7 @@ func (c Config) Validate() error {
 	}
 	f.Include(c.Kafka.Validate())
 	f.Include(c.Ops.Validate())
+	f.Include(c.Messages.Validate())
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
 		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},

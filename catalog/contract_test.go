@@ -40,6 +40,7 @@ func newContract(t *testing.T, in layout) *contract {
 	t.Helper()
 	c := &contract{shop: newShopIn(t, in)}
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
+	c.cfg.Messages.Inbox = true
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
 	c.document = contracttest.Open(t, document, c.node.Addr(), c.http)

@@ -40,6 +40,9 @@ func TestShopShowsItsMetricsAndHealth(t *testing.T) {
 	if status, body := s.get("/readyz?verbose"); status != http.StatusOK || !strings.Contains(body, `"schema"`) {
 		t.Errorf("ready: %d %s", status, body)
 	}
+	if status, body := s.get("/messages"); status != http.StatusNotFound {
+		t.Errorf("messages of a shop without an inbox: %d %s", status, body)
+	}
 	s.everywhere("UPDATE account_schema_version__ SET version_id = 0")
 	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "sluice catalog migrate") {
 		t.Errorf("without its tables: %d %s", status, body)

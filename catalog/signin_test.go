@@ -1,48 +1,50 @@
 package catalog_test
 
 import (
-	"database/sql"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
-	"sluice/catalog/account"
+	"sluice/catalog"
+	"sluice/catalog/notify"
 	"sluice/core/auth"
-	"sluice/core/db"
+	"sluice/core/lifecycle"
 	"sluice/core/local/contracttest"
 	"sluice/core/shard"
 )
 
-// message is the last one to an address.
-func (s *shop) message(to string) (last account.Message) {
+// code is what the last message of a template to an address has, once it is there: messages come by tasks.
+func (s *shop) code(to, template string) (code string) {
 	s.t.Helper()
-	secret, err := account.ReadSecret(s.cfg.AccountSecretFile)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	err := lifecycle.Poll(ctx, 20*time.Millisecond, func() error {
+		_, body := s.get("/messages?to=" + url.QueryEscape(to))
+		var found []struct{ Template, Text string }
+		if err := json.Unmarshal([]byte(body), &found); err != nil {
+			return fmt.Errorf("%s: %w", body, err)
+		}
+		for _, m := range found { // the newest is the first
+			if m.Template == template {
+				code = codeForm.FindString(m.Text)
+				return nil
+			}
+		}
+		return fmt.Errorf("no %s to %s among %s", template, to, body)
+	}, func(error) bool { return false })
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, p := range s.databases().All(shard.Users) {
-		err := db.Rows(s.t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
-			var data []byte
-			if err := row.Scan(&data); err != nil {
-				return err
-			}
-			m, err := account.Queue{Secret: secret}.Open(data)
-			if string(m.To) == to {
-				last = m
-			}
-			return err
-		}, "SELECT data FROM account_tasks__ WHERE kind = 'send_message' ORDER BY id")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	if last.To == "" {
-		s.t.Fatalf("there is no message to %s", to)
-	}
-	return last
+	return code
 }
+
+var codeForm = regexp.MustCompile(`\b[0-9]{8}\b`)
 
 const (
 	goodPassword  = "correct horse battery staple"
@@ -82,8 +84,8 @@ func (c *contract) exerciseSignIn() {
 	c.write("POST", "/v1/users", "", "r", registration(mia, otherPassword), "mismatch")
 	c.write("POST", "/v1/users", "", "weak", registration("eve@example.org", "password1"), "password_refused")
 	rival := c.write("POST", "/v1/users", "", "rival", registration("MIA@example.org", goodPassword), "ok")
-	rivalCode := c.message("MIA@example.org").Values["code"]
-	challenge, code := c.text(asked, "challenge_id"), c.message(mia).Values["code"]
+	rivalCode := c.code("MIA@example.org", "verify_email")
+	challenge, code := c.text(asked, "challenge_id"), c.code(mia, "verify_email")
 	answer := func(code string) string { return fmt.Sprintf(`{"code":%q}`, code) }
 	c.write("POST", "/v1/verifications/"+challenge, "", "v", answer("00000000"), "code_refused")
 	made := c.write("POST", "/v1/verifications/"+challenge, "", "v", answer(code), "ok")
@@ -117,7 +119,8 @@ func (c *contract) exerciseSignIn() {
 
 	reset := c.text(c.write("POST", "/v1/password_resets", "", "a", `{"email":"mia@example.org"}`, "ok"), "challenge_id")
 	fresh := func(code, password string) string { return fmt.Sprintf(`{"code":%q,"password":%q}`, code, password) }
-	resetCode := c.message(mia).Values["code"]
+	resetCode := c.code(mia, "reset_password")
+	c.exerciseRefusedMessages(me, reset, fresh(resetCode, goodPassword))
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh("00000000", goodPassword), "code_refused")
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, "password1"), "password_refused")
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, goodPassword), "ok")
@@ -150,6 +153,40 @@ func (c *contract) exerciseSignIn() {
 	c.everywhere("UPDATE users__ SET state = 'locked'")
 	c.write("POST", "/v1/sessions", "", "locked", signIn(mia, goodPassword), "user_locked")
 	c.everywhere("UPDATE users__ SET state = 'active'")
+}
+
+// exerciseRefusedMessages asks processes of the shop that send no e-mail, and none beyond those that were sent.
+func (c *contract) exerciseRefusedMessages(me, reset, fresh string) {
+	c.t.Helper()
+	for want, change := range map[string]func(*notify.Config){
+		"no_channel":        func(m *notify.Config) { m.Inbox = false },
+		"too_many_messages": func(m *notify.Config) { m.PerDay = 1 },
+	} {
+		cfg := c.cfg
+		change(&cfg.Messages)
+		node, err := catalog.Start(c.t.Context(), cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		d := contracttest.Open(c.t, document, node.Addr(), c.http)
+		ask := func(operation string, s shot) {
+			c.t.Helper()
+			s.Want = want
+			if got := d.Shoot(c.t, s); (got.Header.Get("Retry-After") != "") != (want == "too_many_messages") {
+				c.t.Errorf("%s: %v", want, got.Header)
+			}
+			c.document.Saw(operation, want)
+		}
+		ask("registerUser", shot{Method: "POST", Path: "/v1/users", Body: registration("refused@example.org", goodPassword)})
+		ask("askReset", shot{Method: "POST", Path: "/v1/password_resets", Body: `{"email":"mia@example.org"}`})
+		if want == "no_channel" { // who may do the rest is not counted
+			ask("resetPassword", shot{Method: "POST", Path: "/v1/password_resets/" + reset, Body: fresh})
+			ask("changePassword", shot{Method: "PUT", Path: "/v1/me/password", Token: me, Body: fmt.Sprintf(`{"current_password":%q,"password":%q}`, otherPassword, goodPassword)})
+		}
+		if err := node.Shutdown(c.t.Context()); err != nil {
+			c.t.Error(err)
+		}
+	}
 }
 
 // exerciseKeys verifies a token by what the shop publishes.

@@ -62,14 +62,14 @@ func TestEverySecretFileIsMarked(t *testing.T) {
 	marked := map[string]bool{}
 	for _, leaf := range model().Leaves(false) {
 		for _, f := range leaf.Flags {
-			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key") || strings.Contains(f.Name, "token") || strings.Contains(f.Name, "secret"))
+			secret := f.Name == "dev-file" || strings.HasSuffix(f.Name, "-file") && (strings.Contains(f.Name, "password") || strings.Contains(f.Name, "dsn") || strings.Contains(f.Name, "key") || strings.Contains(f.Name, "token") || strings.Contains(f.Name, "secret") || strings.Contains(f.Name, "webhook"))
 			if secret != f.Tag.Has("private") {
 				t.Errorf("%s --%s: private is %v", leaf.Path(), f.Name, !secret)
 			}
 			marked[f.Name] = marked[f.Name] || secret
 		}
 	}
-	for _, name := range []string{"redis-password-file", "redis-sentinel-password-file", "mysql-dsn-file", "token-key-file", "operator-token-file", "approve-token-file", "dev-file"} {
+	for _, name := range []string{"redis-password-file", "redis-sentinel-password-file", "mysql-dsn-file", "token-key-file", "operator-token-file", "approve-token-file", "dev-file", "account-secret-file", "messages-webhook-file"} {
 		if !marked[name] {
 			t.Errorf("no command has --%s", name)
 		}

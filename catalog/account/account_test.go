@@ -36,7 +36,7 @@ type accounts struct {
 
 	t         *testing.T
 	databases *place.Databases
-	queue     account.Queue
+	post      *postbox
 	keys      *auth.Keys
 	now       atomic.Int64 // nanoseconds after the start of the test
 }
@@ -70,10 +70,10 @@ func newAccounts(t *testing.T) *accounts {
 	if a.keys, err = ring.Keys(); err != nil {
 		t.Fatal(err)
 	}
-	a.queue = account.Queue{Secret: secret}
+	a.post = &postbox{}
 	began := time.Now()
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.queue, HashesMax: 2,
+		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, HashesMax: 2,
 		Now: func() time.Time { return began.Add(time.Duration(a.now.Load())) }, Log: slog.New(slog.DiscardHandler),
 	})
 	return a

@@ -29,7 +29,7 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if err != nil {
 		return Asked{}, err
 	}
-	if err := a.throttle.message(index, by.Address, a.secret.knows(of.user, by.Device), a.now()); err != nil {
+	if err := a.mayAsk(ctx, by, email, index, a.secret.knows(of.user, by.Device)); err != nil {
 		return Asked{}, err
 	}
 	if email, err = a.mailOf(ctx, of, email); err != nil {

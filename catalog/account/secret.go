@@ -147,6 +147,24 @@ func (s *Secret) open(user ids.User, purpose string, sealed []byte) ([]byte, err
 	return value, nil
 }
 
+// SealMessage encrypts what a message to a user says. It opens for the same user and row only.
+func (s *Secret) SealMessage(user ids.User, row int64, plain []byte) []byte {
+	return s.seal(user, purposeMessage+string(number(row)), plain)
+}
+
+// OpenMessage decrypts it.
+func (s *Secret) OpenMessage(user ids.User, row int64, sealed []byte) ([]byte, error) {
+	return s.open(user, purposeMessage+string(number(row)), sealed)
+}
+
+// IndexMessage is a keyed hash of what messages are counted by.
+func (s *Secret) IndexMessage(name, value string) [sha256.Size]byte {
+	return sumOf(s.indexes, []byte(purposeMessage), []byte(name), []byte(value))
+}
+
+// purposeMessage is what the values of messages are sealed for.
+const purposeMessage = "message"
+
 // Vault keeps the addresses of users.
 type Vault interface {
 	// Seal encrypts the address of a user.

@@ -2,10 +2,10 @@ package account_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +15,6 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/core/auth"
-	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/problem"
 	"sluice/core/shard"
@@ -45,23 +44,10 @@ func refused(t *testing.T, what string, err error, code string) {
 }
 
 // messages are those that were sent, the oldest first.
-func (a *accounts) messages() (all []account.Message) {
-	a.t.Helper()
-	for _, p := range a.databases.All(shard.Users) {
-		err := db.Rows(a.t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
-			var data []byte
-			if err := row.Scan(&data); err != nil {
-				return err
-			}
-			m, err := a.queue.Open(data)
-			all = append(all, m)
-			return err
-		}, "SELECT data FROM account_tasks__ ORDER BY id")
-		if err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	return all
+func (a *accounts) messages() []account.Message {
+	a.post.mu.Lock()
+	defer a.post.mu.Unlock()
+	return slices.Clone(a.post.all)
 }
 
 // last is the last message.
@@ -175,7 +161,7 @@ func TestCodesThatDoNotFit(t *testing.T) {
 	ask := func(email string) (string, string) {
 		t.Helper()
 		asked := must(a.Register(ctx, from("r "+email), account.Registration{Email: email, Password: good, Home: home}))(t)
-		return asked.Challenge, a.last("verify_email").Values["code"] //nolint:contextcheck // it takes the test's
+		return asked.Challenge, a.last("verify_email").Values["code"]
 	}
 	ours, code := ask("eve@example.org")
 	theirs, theirCode := ask("bob@example.org")
@@ -311,7 +297,7 @@ func TestRegistrationsThatStopped(t *testing.T) {
 	register := func(email string) (account.Asked, string) {
 		t.Helper()
 		asked := must(a.Register(ctx, from("r "+email), account.Registration{Email: email, Password: good, Home: home}))(t)
-		return asked, a.last("verify_email").Values["code"] //nolint:contextcheck // it takes the test's
+		return asked, a.last("verify_email").Values["code"]
 	}
 	claims := func(statement string) {
 		t.Helper()

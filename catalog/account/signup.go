@@ -13,6 +13,7 @@ import (
 	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
 	"sluice/core/db"
+	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/problem"
 	"sluice/core/stock"
@@ -61,7 +62,7 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 		return Asked{}, err
 	}
 	index := a.vault.Index(email)
-	if err := a.throttle.message(index, by.Address, false, a.now()); err != nil {
+	if err := a.mayAsk(ctx, by, email, index, false); err != nil {
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposeRegister, seed: newSeed(), index: index, email: email, Home: r.Home}
@@ -80,6 +81,14 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 		m.Template = templateTaken
 	}
 	return a.ask(ctx, c, m)
+}
+
+// mayAsk admits a message that somebody asks for. What strangers ask for does not keep back who has a known device.
+func (a *Accounts) mayAsk(ctx context.Context, by Caller, to Email, index Index, known bool) error {
+	if err := a.throttle.message(index, by.Address, known, a.now()); err != nil || known {
+		return err
+	}
+	return a.messenger.Allow(ctx, to, by.Address)
 }
 
 // newLogin reads an address and a new password for it.
@@ -112,7 +121,8 @@ var passwordRefused = problem.NewKind(problem.Kind{
 func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, error) {
 	p := a.at(c.user)
 	sealed := a.secret.seal(c.user, "challenge", []byte(c.email))
-	m.Event, m.Within = "challenge-"+a.secret.handle(c.challengeKey), challengeLife
+	drawn := sumOf(a.secret.draws, []byte("message"), c.seed[:]) // a later challenge under the same key has a message of its own
+	m.Event, m.Within = "challenge-"+ids.Event(drawn.positive()).String(), challengeLife
 	m.Values = map[string]string{}
 	if !c.decoy {
 		if c.purpose == purposeReset {

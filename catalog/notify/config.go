@@ -28,12 +28,12 @@ type Config struct {
 	SMTPTLS          string        `name:"messages-smtp-tls" env:"SLUICE_MESSAGES_SMTP_TLS" group:"Messages" default:"starttls"`
 	SMTPCAFile       string        `name:"messages-smtp-ca-file" env:"SLUICE_MESSAGES_SMTP_CA_FILE" group:"Messages" placeholder:"PATH"`
 	SMTPUser         string        `name:"messages-smtp-user" env:"SLUICE_MESSAGES_SMTP_USER" group:"Messages" placeholder:"NAME"`
-	SMTPPassword     config.Secret `kong:"-" env:"SLUICE_MESSAGES_SMTP_PASSWORD" help:"Password of the user at the mail server."`
+	SMTPPassword     config.Secret `kong:"-" env:"SLUICE_MESSAGES_SMTP_PASSWORD" group:"Messages" help:"Password of the user at the mail server."`
 	SMTPPasswordFile string        `name:"messages-smtp-password-file" private:"" env:"SLUICE_MESSAGES_SMTP_PASSWORD_FILE" group:"Messages" placeholder:"PATH"`
 
-	Webhook           config.Secret `kong:"-" env:"SLUICE_MESSAGES_WEBHOOK" help:"Address of the gateway for short messages, as https://host/path."`
+	Webhook           config.Secret `kong:"-" env:"SLUICE_MESSAGES_WEBHOOK" group:"Messages" help:"Address of the gateway for short messages, as https://host/path."`
 	WebhookFile       string        `name:"messages-webhook-file" private:"" env:"SLUICE_MESSAGES_WEBHOOK_FILE" group:"Messages" placeholder:"PATH"`
-	WebhookSecret     config.Secret `kong:"-" env:"SLUICE_MESSAGES_WEBHOOK_SECRET" help:"Secret that signs what the gateway gets, as whsec_ and the base64 of random bytes."`
+	WebhookSecret     config.Secret `kong:"-" env:"SLUICE_MESSAGES_WEBHOOK_SECRET" group:"Messages" help:"Secret that signs what the gateway gets, as whsec_ and the base64 of random bytes."`
 	WebhookSecretFile string        `name:"messages-webhook-secret-file" private:"" env:"SLUICE_MESSAGES_WEBHOOK_SECRET_FILE" group:"Messages" placeholder:"PATH"`
 	WebhookNetworks   []string      `name:"messages-webhook-networks" env:"SLUICE_MESSAGES_WEBHOOK_NETWORKS" group:"Messages" placeholder:"CIDR"`
 

@@ -189,10 +189,13 @@ func (w *world) page() string {
 	return b.String()
 }
 
+// hasMetric waits for a line: what a row has is counted after the row is written.
 func (w *world) hasMetric(line string) {
 	w.Helper()
-	if !strings.Contains(w.page(), line+"\n") {
-		w.Errorf("the metrics lack %s:\n%s", line, w.page())
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(w.page(), line+"\n"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("the metrics lack %s:\n%s", line, w.page())
+		}
 	}
 }
 

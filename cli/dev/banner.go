@@ -55,6 +55,7 @@ func (s *stack) banner() string {
 	line("  edge   http://%s", s.edge.Addr())
 	line("  shop   http://%s", s.catalog.Addr())
 	line("  ops    http://%s  (persister: http://%s, shop: http://%s)", s.edge.OpsAddr(), s.persister.OpsAddr(), s.catalog.OpsAddr())
+	line("  mail   http://%s/messages", s.catalog.OpsAddr())
 	for _, server := range s.servers {
 		line("  %-5s  %s", server[0], server[1])
 	}

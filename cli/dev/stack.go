@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/catalog"
+	"sluice/catalog/notify"
 	"sluice/cli/command"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -137,11 +138,11 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 }
 
 // catalogConfig returns the shop's configuration beside an edge. Its tables are in the database of the stock, and it has the
-// edge's limits.
+// edge's limits. Messages that have no other way are kept for the developer.
 func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
 	shop := catalog.Config{
 		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
-		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(),
+		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Messages: notify.Config{Inbox: true},
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -16,6 +17,37 @@ import (
 	web "sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
+)
+
+// Defines values for ProblemCode.
+const (
+	AddressTaken          ProblemCode = "address_taken"
+	CodeRefused           ProblemCode = "code_refused"
+	CredentialsRefused    ProblemCode = "credentials_refused"
+	Forbidden             ProblemCode = "forbidden"
+	HeadersTooLarge       ProblemCode = "headers_too_large"
+	IdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
+	IdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	Internal              ProblemCode = "internal"
+	Malformed             ProblemCode = "malformed"
+	MethodNotAllowed      ProblemCode = "method_not_allowed"
+	Mismatch              ProblemCode = "mismatch"
+	NoChannel             ProblemCode = "no_channel"
+	NotFound              ProblemCode = "not_found"
+	OutcomeUnknown        ProblemCode = "outcome_unknown"
+	Overloaded            ProblemCode = "overloaded"
+	PasswordRefused       ProblemCode = "password_refused"
+	PayloadTooLarge       ProblemCode = "payload_too_large"
+	RateLimited           ProblemCode = "rate_limited"
+	RequestTimeout        ProblemCode = "request_timeout"
+	TooManyMessages       ProblemCode = "too_many_messages"
+	Unauthorized          ProblemCode = "unauthorized"
+	Unavailable           ProblemCode = "unavailable"
+	UnknownSession        ProblemCode = "unknown_session"
+	UnknownUser           ProblemCode = "unknown_user"
+	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
+	UserLocked            ProblemCode = "user_locked"
+	WrongState            ProblemCode = "wrong_state"
 )
 
 // Defines values for PublishedKeyAlg.
@@ -135,6 +167,29 @@ type PasswordChange struct {
 
 // Position A place in the history of a database.
 type Position = db.Position
+
+// Problem defines model for Problem.
+type Problem struct {
+	Code ProblemCode `json:"code"`
+
+	// Detail For people.
+	Detail *string `json:"detail,omitempty"`
+
+	// Pointer JSON pointer to the member of the body that is at fault, a missing or unknown one too.
+	Pointer *string `json:"pointer,omitempty"`
+
+	// RequestID As in X-Request-Id.
+	RequestID *string `json:"request_id,omitempty"`
+
+	// Retryable The same request, repeated with its key, may succeed.
+	Retryable bool   `json:"retryable"`
+	Status    int    `json:"status"`
+	Title     string `json:"title"`
+	Type      string `json:"type"`
+}
+
+// ProblemCode defines model for Problem.Code.
+type ProblemCode string
 
 // PublishedKey defines model for PublishedKey.
 type PublishedKey struct {
@@ -395,6 +450,20 @@ type MakeUserJSONRequestBody = NewUser
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = Code
 
+type ProblemResponseHeaders struct {
+	Allow           *string
+	CacheControl    *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      string
+}
+type ProblemApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ProblemResponseHeaders
+}
+
 type ShowKeysRequestObject struct {
 }
 
@@ -554,6 +623,38 @@ func (response AskReset202JSONResponse) VisitAskResetResponse(w http.ResponseWri
 	return err
 }
 
+type AskReset429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response AskReset429ApplicationProblemPlusJSONResponse) VisitAskResetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResetPasswordRequestObject struct {
 	ChallengeID ChallengeID `json:"challenge_id"`
 	Params      ResetPasswordParams
@@ -643,6 +744,38 @@ func (response RegisterUser202JSONResponse) VisitRegisterUserResponse(w http.Res
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RegisterUser429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response RegisterUser429ApplicationProblemPlusJSONResponse) VisitRegisterUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }

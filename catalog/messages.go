@@ -1,0 +1,69 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"net/netip"
+
+	"sluice/catalog/account"
+	"sluice/catalog/notify"
+	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/shard"
+)
+
+// openMessages opens the channels of messages. An inbox is shown at the ops port.
+func (n *Node) openMessages(ctx context.Context, secret *account.Secret) error {
+	channels, err := n.cfg.Messages.Open()
+	if err != nil {
+		return err
+	}
+	n.parts.Close("close the channels of messages", channels.Close)
+	texts, err := notify.LoadTexts(n.cfg.Messages.Shop, n.cfg.Messages.TextsDir)
+	if err != nil {
+		return err
+	}
+	if channels.Inbox != nil {
+		n.ops.Handle("GET /messages", channels.Inbox)
+		n.log.WarnContext(ctx, "whoever reaches the ops port reads the messages to all people (--messages-inbox)")
+	}
+	if channels.Senders[notify.Email] == nil {
+		n.log.InfoContext(ctx, "the shop sends no e-mail, so nobody can register or change a password", "setting", "--messages-smtp")
+	}
+	n.messages = notify.New(notify.Options{
+		Counts: n.databases.All(shard.Users)[0], Sealer: sealer{secret}, Texts: texts, Senders: channels.Senders, Caps: n.cfg.Messages.Caps(),
+		Metrics: n.set, Log: n.log,
+	})
+	return nil
+}
+
+// sealer seals what is personal of messages under the secret of accounts.
+type sealer struct{ *account.Secret }
+
+// Seal implements notify.Sealer.
+func (s sealer) Seal(_ context.Context, _ *sql.Tx, user ids.User, row int64, plain []byte) ([]byte, error) {
+	return s.SealMessage(user, row, plain), nil
+}
+
+// Open implements notify.Sealer.
+func (s sealer) Open(_ context.Context, user ids.User, row int64, sealed []byte) ([]byte, error) {
+	return s.OpenMessage(user, row, sealed)
+}
+
+// Index implements notify.Sealer.
+func (s sealer) Index(name, value string) [32]byte { return s.IndexMessage(name, value) }
+
+// messenger sends the messages of accounts by e-mail.
+type messenger struct{ *notify.Messages }
+
+// Allow implements account.Messenger.
+func (m messenger) Allow(ctx context.Context, to account.Email, from netip.Addr) error {
+	return m.Messages.Allow(ctx, notify.Ask{Channel: notify.Email, To: string(to), From: from})
+}
+
+// Add implements account.Messenger.
+func (m messenger) Add(ctx context.Context, tx *sql.Tx, at place.Place, of account.Message) error {
+	return m.Messages.Add(ctx, tx, at, notify.Message{
+		Event: of.Event, User: of.User, Template: of.Template, Channel: notify.Email, Locale: of.Locale, To: string(of.To), Values: of.Values, Within: of.Within,
+	})
+}
