@@ -45,7 +45,7 @@ func TestRefreshBehindAReset(t *testing.T) {
 	a.Stop(func(step string) {
 		if step == "others" { // the reset has the session's lock, and has not ended it
 			refresh.Go(func() error { _, err := a.Refresh(ctx, mine.Refresh); return err })
-			a.waits(user.ID, "UPDATE sessions%rotated_at%") //nolint:contextcheck // it takes the test's
+			a.waits(user.ID, "UPDATE sessions%rotated_at%")
 		}
 	})
 	must(a.Reset(ctx, from("reset"), asked.Challenge, code, another))(t)
@@ -62,7 +62,7 @@ func TestSignInBehindANewPassword(t *testing.T) {
 		"a reset": func(ctx context.Context, a *accounts, _ ids.User) error {
 			asked, err := a.AskReset(ctx, from("ask"), mia)
 			if err == nil {
-				_, err = a.Reset(ctx, from("reset"), asked.Challenge, a.last("reset_password").Values["code"], another) //nolint:contextcheck // it takes the test's
+				_, err = a.Reset(ctx, from("reset"), asked.Challenge, a.last("reset_password").Values["code"], another)
 			}
 			return err
 		},
