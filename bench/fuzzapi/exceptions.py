@@ -19,6 +19,7 @@ UNTOLD = {
     "anybody may take from this sale": "depends on the plan of the sale",
     "the cursor is not one of this list": "a cursor is taken from an answer, and never made",
     "cursor: want the one of the answer before": "likewise, of shut cells",
+    "want an id: ses_": "no id is 0, which a pattern cannot tell",
 }
 
 
