@@ -45,7 +45,7 @@ func TestRefreshBehindAReset(t *testing.T) {
 	a.Stop(func(step string) {
 		if step == "others" { // the reset has the session's lock, and has not ended it
 			refresh.Go(func() error { _, err := a.Refresh(ctx, mine.Refresh); return err })
-			a.waits(user.ID, "UPDATE sessions%rotated_at%")
+			a.waits(user.ID, "UPDATE sessions%rotated_at%") //nolint:contextcheck // it takes the test's
 		}
 	})
 	must(a.Reset(ctx, from("reset"), asked.Challenge, code, another))(t)
