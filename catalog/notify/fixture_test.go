@@ -281,3 +281,17 @@ func randomName() string {
 	_, _ = rand.Read(b[:])
 	return fmt.Sprintf("%x", b)
 }
+
+// senderOf opens a channel of a configuration.
+func senderOf(t *testing.T, c Config, channel Channel) Sender {
+	t.Helper()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	channels, err := c.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(channels.Close)
+	return channels.Senders[channel]
+}

@@ -62,15 +62,7 @@ func gatewayConfig(address string) Config {
 
 func gatewayOf(t *testing.T, c Config) Sender {
 	t.Helper()
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	channels, err := c.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(channels.Close)
-	return channels.Senders[SMS]
+	return senderOf(t, c, SMS)
 }
 
 func theShortLetter(t *testing.T) Letter {

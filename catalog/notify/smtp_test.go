@@ -185,15 +185,7 @@ func mailConfig(m *mailServer) Config {
 // mailer makes the channel of a configuration.
 func mailer(t *testing.T, c Config) Sender {
 	t.Helper()
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	channels, err := c.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(channels.Close)
-	return channels.Senders[Email]
+	return senderOf(t, c, Email)
 }
 
 func theLetter(t *testing.T) Letter {
