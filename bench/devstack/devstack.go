@@ -44,7 +44,7 @@ func (s *Stack) start(ctx context.Context) error {
 	}
 	var err error
 	s.program, err = local.StartProgram(ctx, s.Dir, local.ProgramOptions{
-		Path: s.binary, Args: []string{"dev"}, Addrs: 4, Grace: time.Minute,
+		Path: s.binary, Args: []string{"dev"}, Addrs: 5, Grace: time.Minute,
 		Env: s.env,
 		Ready: func(ctx context.Context, addrs []string) error {
 			if _, err := os.Stat(s.DevFile()); err != nil { // its last step
@@ -59,7 +59,7 @@ func (s *Stack) start(ctx context.Context) error {
 // env is what sluice dev is told. No setting of this process's environment is among it.
 func (s *Stack) env(addrs []string) []string {
 	return append(local.Unset(), "SLUICE_DEV_DIR="+s.dataDir(), "SLUICE_LISTEN="+addrs[0], "SLUICE_OPS_LISTEN="+addrs[1],
-		"SLUICE_DEV_LISTEN="+addrs[2], "SLUICE_CATALOG_LISTEN="+addrs[3])
+		"SLUICE_DEV_LISTEN="+addrs[2], "SLUICE_CATALOG_LISTEN="+addrs[3], "SLUICE_CATALOG_OPS_LISTEN="+addrs[4])
 }
 
 // Stop stops it and removes what it has made.
@@ -70,6 +70,9 @@ func (s *Stack) EdgeURL() string { return "http://" + s.program.Addrs[0] }
 
 // CatalogURL is where its shop serves.
 func (s *Stack) CatalogURL() string { return "http://" + s.program.Addrs[3] }
+
+// MessagesURL is where its shop shows the messages that it would send.
+func (s *Stack) MessagesURL() string { return "http://" + s.program.Addrs[4] + "/messages" }
 
 // DevFile is the file with its addresses.
 func (s *Stack) DevFile() string { return filepath.Join(s.dataDir(), "dev.json") }

@@ -14,9 +14,9 @@ func TestAStrangersEnvironmentChangesNothing(t *testing.T) {
 	t.Setenv("SLUICE_REDIS_SERVER", "/usr/bin/valkey-server") // which program runs is no setting of a deployment
 	dir := t.TempDir()
 	s := &Stack{Dir: dir, binary: filepath.Join(dir, "sluice")}
-	want := []string{"SLUICE_REDIS_SERVER=/usr/bin/valkey-server", "SLUICE_DEV_DIR=" + filepath.Join(dir, "data"), "SLUICE_LISTEN=a", "SLUICE_OPS_LISTEN=b", "SLUICE_DEV_LISTEN=c", "SLUICE_CATALOG_LISTEN=d"}
+	want := []string{"SLUICE_REDIS_SERVER=/usr/bin/valkey-server", "SLUICE_DEV_DIR=" + filepath.Join(dir, "data"), "SLUICE_LISTEN=a", "SLUICE_OPS_LISTEN=b", "SLUICE_DEV_LISTEN=c", "SLUICE_CATALOG_LISTEN=d", "SLUICE_CATALOG_OPS_LISTEN=e"}
 	var got []string
-	for _, line := range s.env([]string{"a", "b", "c", "d"}) {
+	for _, line := range s.env([]string{"a", "b", "c", "d", "e"}) {
 		if len(line) > 7 && line[:7] == "SLUICE_" {
 			got = append(got, line)
 		}

@@ -28,6 +28,7 @@ type Command struct {
 	OpsListen           string        `name:"ops-listen" env:"SLUICE_OPS_LISTEN" group:"Development" default:"127.0.0.1:8091" placeholder:"HOST:PORT"`
 	DevListen           string        `name:"dev-listen" env:"SLUICE_DEV_LISTEN" group:"Development" default:"127.0.0.1:8092" placeholder:"HOST:PORT"`
 	CatalogListen       string        `name:"catalog-listen" env:"SLUICE_CATALOG_LISTEN" group:"Development" default:"127.0.0.1:8093" placeholder:"HOST:PORT"`
+	CatalogOpsListen    string        `name:"catalog-ops-listen" env:"SLUICE_CATALOG_OPS_LISTEN" group:"Development" default:"127.0.0.1:8094" placeholder:"HOST:PORT"`
 	RedisAddr           []string      `name:"redis-addr" env:"SLUICE_REDIS_ADDR" group:"Redis" placeholder:"HOST:PORT"`
 	RedisSentinelAddrs  []string      `name:"redis-sentinel-addrs" env:"SLUICE_REDIS_SENTINEL_ADDRS" group:"Redis" placeholder:"HOST:PORT"`
 	RedisSentinelMaster string        `name:"redis-sentinel-master" env:"SLUICE_REDIS_SENTINEL_MASTER" group:"Redis" placeholder:"NAME"`
@@ -86,7 +87,7 @@ func (c *Command) Validate() error {
 	if f.Err() == nil { // otherwise they would repeat the faults that they share
 		_, err := persisterConfig(&e)
 		f.Include(err)
-		_, err = c.catalogConfig(&e, c.CatalogListen)
+		_, err = c.catalogConfig(&e, c.CatalogListen, c.CatalogOpsListen)
 		f.Include(err)
 	}
 	return f.Err()

@@ -59,7 +59,7 @@ func (n *notes) String() string {
 
 func newCommand(dir string) *dev.Command {
 	return &dev.Command{
-		Dir: dir, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DevListen: "127.0.0.1:0", CatalogListen: "127.0.0.1:0",
+		Dir: dir, Listen: "127.0.0.1:0", OpsListen: "127.0.0.1:0", DevListen: "127.0.0.1:0", CatalogListen: "127.0.0.1:0", CatalogOpsListen: "127.0.0.1:0",
 		RatePerUser: 1e6, RatePerAddress: 1e6, Sample: true,
 	}
 }

@@ -50,6 +50,7 @@ type stack struct {
 	persister *persister.Node
 	catalog   *catalog.Node
 	shopAddr  string // where the shop is to listen
+	shopOps   string // and its ops port
 	pageAddr  string
 	tokens    tokens
 
@@ -82,6 +83,7 @@ func (s *stack) chooseAddresses(ctx context.Context) error {
 		{"ops", s.command.OpsListen, &s.cfg.Ops.Listen},
 		{"dev", s.command.DevListen, &s.pageAddr},
 		{"catalog", s.command.CatalogListen, &s.shopAddr},
+		{"catalog ops", s.command.CatalogOpsListen, &s.shopOps},
 	} {
 		var err error
 		if *a.into, err = s.freeAddress(ctx, a.name, a.wanted); err != nil {
@@ -139,9 +141,9 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 
 // catalogConfig returns the shop's configuration beside an edge. Its tables are in the database of the stock, and it has the
 // edge's limits. Messages that have no other way are kept for the developer.
-func (c *Command) catalogConfig(e *edge.Config, listen string) (catalog.Config, error) {
+func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Config, error) {
 	shop := catalog.Config{
-		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: "127.0.0.1:0"}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: ops}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
 		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Messages: notify.Config{Inbox: true},
 	}
 	rates := func() {
@@ -191,7 +193,7 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 }
 
 func (s *stack) migrateShop(ctx context.Context) (err error) {
-	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr)
+	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr, s.shopOps)
 	if err != nil {
 		return err
 	}
@@ -216,7 +218,7 @@ func (s *stack) startRoles(ctx context.Context) error {
 		return fmt.Errorf("start persister: %w", err)
 	}
 	s.parts.Later("stop persister", drain(s.persister.Shutdown))
-	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr)
+	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr, s.shopOps)
 	if err != nil {
 		return err
 	}
