@@ -63,6 +63,10 @@ test: ## run all tests, with the race detector but for those of PLAIN_PACKAGES
 	sort -u $$SLUICE_SKIPPED; rm -f $$SLUICE_SKIPPED; \
 	exit $$status
 
+.PHONY: walkthrough
+walkthrough: ## run docs/walkthrough.md as it stands, also while servers are killed; make test does it too
+	$(GOTEST) -v ./bench/walkthrough
+
 .PHONY: test-valkey
 test-valkey: ## run the tests that talk to Redis on Valkey 8.1 and 9.1
 	@status=0; for server in valkey-8.1 valkey-9.1; do \
