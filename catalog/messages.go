@@ -53,17 +53,20 @@ func (s sealer) Open(_ context.Context, user ids.User, row int64, sealed []byte)
 // Index implements notify.Sealer.
 func (s sealer) Index(name, value string) [32]byte { return s.IndexMessage(name, value) }
 
-// messenger sends the messages of accounts by e-mail.
+// messenger sends the messages of accounts.
 type messenger struct{ *notify.Messages }
 
 // Allow implements account.Messenger.
-func (m messenger) Allow(ctx context.Context, to account.Email, from netip.Addr) error {
-	return m.Messages.Allow(ctx, notify.Ask{Channel: notify.Email, To: string(to), From: from})
+func (m messenger) Allow(ctx context.Context, by account.Kind, to string, from netip.Addr) error {
+	return m.Messages.Allow(ctx, notify.Ask{Channel: channelOf[by], To: to, From: from})
 }
+
+// channelOf has the ways to what users sign in with.
+var channelOf = map[account.Kind]notify.Channel{account.KindEmail: notify.Email, account.KindPhone: notify.SMS}
 
 // Add implements account.Messenger.
 func (m messenger) Add(ctx context.Context, tx *sql.Tx, at place.Place, of account.Message) error {
 	return m.Messages.Add(ctx, tx, at, notify.Message{
-		Event: of.Event, User: of.User, Template: of.Template, Channel: notify.Email, Locale: of.Locale, To: string(of.To), Values: of.Values, Within: of.Within,
+		Event: of.Event, User: of.User, Template: of.Template, Channel: channelOf[of.By], Locale: of.Locale, To: of.To, Values: of.Values, Within: of.Within,
 	})
 }

@@ -215,7 +215,7 @@ func (c *contract) exerciseKeys(token string) {
 func (c *contract) exerciseSignInOutage(me string) {
 	c.t.Helper()
 	for _, p := range c.databases().All(shard.Values) {
-		if _, err := p.In(p.Writer()).ExecContext(c.t.Context(), "RENAME TABLE emails__ TO nowhere__"); err != nil {
+		if _, err := p.In(p.Writer()).ExecContext(c.t.Context(), "RENAME TABLE claims__ TO nowhere__"); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -44,7 +44,8 @@ var tables = map[string]access{
 	"notify_tasks":       {}, // the statements are made with the name of the owner
 	"notify_schedule":    {},
 	"users":              {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
-	"emails":             {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"claims":             {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"identities":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"credentials":        {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"challenges":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"sessions":           {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},

@@ -78,7 +78,7 @@ type challenge struct {
 	decoy   bool // no code fits: the address is somebody's already, or nobody's
 	seed    seed
 	index   Index
-	email   Email
+	value   string // where the code was sent
 	Home
 	password string // hash
 	usedBy   []byte // keyed hash of the Idempotency-Key of the request that used it

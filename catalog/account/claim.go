@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -15,19 +16,21 @@ import (
 	"sluice/core/stock"
 )
 
-// An address belongs to one user at most, though the two are in different places. It is claimed first, then its user is made,
-// then the claim is final. A process may end between any two of these. So after claimLife a sweep looks whether there is such
-// a user: it makes the claim final, or gives the registration up for ever and ends the claim.
+// An identity belongs to one user at most, though the two are in different places. Its value is claimed first, then the identity
+// is written where its user is, then the claim is final. A process may end between any two of these. So after claimLife a sweep
+// looks whether there is such an identity: it makes the claim final, or gives it up for ever and ends it. Each claim has a number
+// of its own, so that who was too slow with one may try again with another.
 const (
 	claimLife = 10 * time.Minute
 	sweepMax  = 500 // rows of one statement
 
-	insertClaim   = "INSERT INTO emails__ (email_index, user_id, claimed_at) VALUES (?, ?, NOW(3))"
-	selectClaim   = "SELECT user_id FROM emails__ WHERE email_index = ?"
-	finaliseClaim = "UPDATE emails__ SET final = TRUE WHERE email_index = ? AND user_id = ?"
-	endClaim      = "DELETE FROM emails__ WHERE email_index = ? AND user_id = ? AND final = FALSE"
-	selectPending = "SELECT email_index, user_id FROM emails__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
-	giveUp        = "INSERT INTO credentials__ (user_id, password_at) VALUES (?, NOW(3))"
+	insertClaim   = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, ?, NOW(3))"
+	selectClaim   = "SELECT user_id, claim FROM claims__ WHERE value_index = ?"
+	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ?"
+	endClaim      = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ? AND final = FALSE"
+	selectPending = "SELECT value_index, user_id, claim FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
+	giveUp        = "INSERT INTO identities__ (user_id, claim, made_at) VALUES (?, ?, NOW(3))"
+	selectMade    = "SELECT value_index FROM identities__ WHERE user_id = ? AND claim = ?"
 
 	// A challenge that was used answers the repetitions of its request for a day.
 	sweepChallenges = "DELETE FROM challenges__ WHERE ends_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
@@ -37,40 +40,65 @@ const (
 // of is where an index is.
 func (a *Accounts) of(index Index) place.Place { return a.databases.At(shard.OfValue(index[:])) }
 
-// owner is the user to whom an address belongs, or 0. It may still be claimed only.
-func (a *Accounts) owner(ctx context.Context, index Index) (user ids.User, err error) {
+// owner is the user to whom a value belongs, or 0. It may still be claimed only.
+func (a *Accounts) owner(ctx context.Context, index Index) (ids.User, error) {
+	user, _, err := a.claimed(ctx, index)
+	return user, err
+}
+
+// claimed is the claim of a value, if there is one.
+func (a *Accounts) claimed(ctx context.Context, index Index) (user ids.User, claim ids.Identity, err error) {
 	p := a.of(index)
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectClaim, index[:]).Scan(&user)
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectClaim, index[:]).Scan(&user, &claim)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return 0, nil
+		return 0, 0, nil
 	case err != nil:
-		return 0, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("address", "emails"+p.Suffix, err))
+		return 0, 0, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("claim", "claims"+p.Suffix, err))
 	}
-	return user, nil
+	return user, claim, nil
 }
 
-// claim claims an address for a user.
-func (a *Accounts) claim(ctx context.Context, index Index, user ids.User) error {
-	p := a.of(index)
-	_, err := p.In(p.Writer()).ExecContext(ctx, insertClaim, index[:], user)
+// claim claims a value for a user, who has an identity of it then. A claim that the user has already is this one.
+func (a *Accounts) claim(ctx context.Context, of identity, value string) (identity, error) {
+	var err error
+	if of.sealed, err = a.vault.Seal(ctx, of.user, of.kind, value); err != nil {
+		return of, err
+	}
+	p := a.of(of.index)
+	of.claim = newClaim()
+	_, err = p.In(p.Writer()).ExecContext(ctx, insertClaim, of.index[:], of.user, of.claim)
 	switch {
 	case err == nil:
-		return nil
+		a.step("claimed")
+		return of, nil
 	case db.Answer(err) != db.AnswerDuplicate:
-		return db.WriteError("claim an address", err)
+		return of, db.WriteError("claim a value", err)
 	}
-	owner, err := a.owner(ctx, index)
-	if err == nil && owner != user {
-		err = errTaken
+	owner, claim, err := a.claimed(ctx, of.index)
+	switch {
+	case err != nil:
+		return of, err
+	case owner == 0: // a sweep has ended it meanwhile
+		return of, errGivenUp
+	case owner != of.user:
+		return of, errTaken
 	}
-	return err
+	of.claim = claim
+	a.step("claimed")
+	return of, nil
 }
 
-// finalise makes the claim of a user final. If it fails, a sweep does it.
-func (a *Accounts) finalise(ctx context.Context, index Index, user ids.User) {
-	p := a.of(index)
-	if _, err := p.In(p.Writer()).ExecContext(ctx, finaliseClaim, index[:], user); err != nil {
+// newClaim draws the number of a claim.
+func newClaim() ids.Identity {
+	drawn := newSeed()
+	return ids.Identity(max(int64(binary.BigEndian.Uint64(drawn[:])>>1), 1))
+}
+
+// finalise makes a claim final. If it fails, a sweep does it.
+func (a *Accounts) finalise(ctx context.Context, of identity) {
+	p := a.of(of.index)
+	if _, err := p.In(p.Writer()).ExecContext(ctx, finaliseClaim, of.index[:], of.user, of.claim); err != nil {
 		a.log.DebugContext(ctx, "a claim stays for the sweep", "error", err)
 	}
 }
@@ -91,61 +119,43 @@ func (a *Accounts) Sweep(ctx context.Context) error {
 }
 
 func (a *Accounts) sweepClaims(ctx context.Context, p place.Place) error {
-	type claimed struct {
-		index Index
-		user  ids.User
-	}
-	var all []claimed
+	var all []identity
 	err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-		var c claimed
+		var of identity
 		var index []byte
-		err := row.Scan(&index, &c.user)
-		copy(c.index[:], index)
-		all = append(all, c)
+		err := row.Scan(&index, &of.user, &of.claim)
+		copy(of.index[:], index)
+		all = append(all, of)
 		return err
 	}, selectPending, int64(claimLife/time.Second), sweepMax)
 	if err != nil {
-		return fmt.Errorf("list pending addresses: %w", err)
+		return fmt.Errorf("list pending claims: %w", err)
 	}
 	var faults []error
-	for _, c := range all { // the users are in any place: one that is away keeps back its own only
-		there, err := a.settle(ctx, c.index, c.user)
+	for _, of := range all { // the users are in any place: one that is away keeps back its own only
+		there, err := a.settle(ctx, of)
 		statement := endClaim
 		if there {
 			statement = finaliseClaim
 		}
 		if err == nil {
-			_, err = p.In(p.Writer()).ExecContext(ctx, statement, c.index[:], c.user)
+			_, err = p.In(p.Writer()).ExecContext(ctx, statement, of.index[:], of.user, of.claim)
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("settle a pending address: %w", err))
+			faults = append(faults, fmt.Errorf("settle a pending claim: %w", err))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// givenUp reports whether the registration of a user was given up.
-func (a *Accounts) givenUp(ctx context.Context, user ids.User) (bool, error) {
-	p := a.at(user)
-	var held []byte
-	err := p.In(p.Writer()).QueryRowContext(ctx, selectIndex, user).Scan(&held)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
-	}
-	return held == nil, nil
-}
-
-// settle reports whether there is a user with an address. If not, there will never be: the registration is given up.
-func (a *Accounts) settle(ctx context.Context, index Index, user ids.User) (there bool, err error) {
-	p := a.at(user)
-	_, err = p.In(p.Writer()).ExecContext(ctx, giveUp, user)
+// settle reports whether there is the identity of a claim. If not, there will never be: the claim is given up.
+func (a *Accounts) settle(ctx context.Context, of identity) (there bool, err error) {
+	p := a.at(of.user)
+	_, err = p.In(p.Writer()).ExecContext(ctx, giveUp, of.user, of.claim)
 	if db.Answer(err) != db.AnswerDuplicate {
 		return false, err
 	}
 	var held []byte
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectIndex, user).Scan(&held)
-	return bytes.Equal(held, index[:]), err
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectMade, of.user, of.claim).Scan(&held)
+	return bytes.Equal(held, of.index[:]), err
 }

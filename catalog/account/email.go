@@ -34,6 +34,9 @@ func ReadEmail(text string) (Email, error) {
 	return Email(local + "@" + domain), nil
 }
 
+// index is the blind index of an address.
+func (a *Accounts) index(e Email) Index { return a.vault.Index(KindEmail, e.Key()) }
+
 // Key is the form in which addresses are compared: no server of today gives two people names that differ by case only, and
 // people write theirs in any.
 func (e Email) Key() string { return strings.ToLower(string(e)) }

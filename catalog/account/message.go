@@ -19,21 +19,22 @@ const (
 	templateChanged   = "password_changed"
 )
 
-// Message is what the owner of an address is told.
+// Message is what the owner of an address or a number is told.
 type Message struct {
 	Event    string   // the same one is sent once to a user
 	User     ids.User // 0: somebody who has no account
 	Template string
 	Locale   string
-	To       Email
+	By       Kind // what it goes to
+	To       string
 	Values   map[string]string
 	Within   time.Duration // how long it is of use; 0: as long as such messages are
 }
 
 // Messenger sends messages. Its refusals are problems.
 type Messenger interface {
-	// Allow counts a message to an address that somebody asks for without being signed in, or refuses it.
-	Allow(ctx context.Context, to Email, from netip.Addr) error
+	// Allow counts a message that somebody asks for without being signed in, or refuses it.
+	Allow(ctx context.Context, by Kind, to string, from netip.Addr) error
 	// Add adds a message to a transaction of the place. It goes out once that has committed.
 	Add(ctx context.Context, tx *sql.Tx, at place.Place, m Message) error
 }

@@ -24,7 +24,7 @@ type postbox struct {
 }
 
 // Allow implements account.Messenger.
-func (o *postbox) Allow(context.Context, account.Email, netip.Addr) error {
+func (o *postbox) Allow(context.Context, account.Kind, string, netip.Addr) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.refusal

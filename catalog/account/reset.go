@@ -24,21 +24,21 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if len(by.Device) > deviceBytesMax {
 		return Asked{}, errDevice
 	}
-	index := a.vault.Index(email)
+	index := a.index(email)
 	of, err := a.credential(ctx, index)
 	if err != nil {
 		return Asked{}, err
 	}
-	if err := a.mayAsk(ctx, by, email, index, a.secret.knows(of.user, by.Device)); err != nil {
+	if err := a.mayAsk(ctx, by, KindEmail, string(email), index, a.secret.knows(of.user, by.Device)); err != nil {
 		return Asked{}, err
 	}
 	if email, err = a.mailOf(ctx, of, email); err != nil {
 		return Asked{}, err
 	}
-	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index, email: email}
+	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index, value: string(email)}
 	c.user = of.user
 	c.nonce = sumOf(a.secret.draws, []byte(purposeReset), index[:], []byte(by.Key)).positive()
-	m := Message{Template: templateReset, Locale: of.locale, To: email}
+	m := Message{Template: templateReset, Locale: of.locale, By: KindEmail, To: string(email)}
 	if c.decoy {
 		m.Template, m.Locale = templateNoAccount, localeDefault
 	}
@@ -51,11 +51,11 @@ func (a *Accounts) mailOf(ctx context.Context, of credential, asked Email) (Emai
 	if !of.known {
 		of.email = make([]byte, sealedMore+len(asked))
 	}
-	email, err := a.vault.Open(ctx, of.user, of.email)
+	email, err := a.vault.Open(ctx, of.user, KindEmail, of.email)
 	if !of.known {
 		return asked, nil
 	}
-	return email, err
+	return Email(email), err
 }
 
 // localeDefault is for who is not known.
@@ -72,7 +72,7 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	if err != nil {
 		return "", err
 	}
-	chosen, err := newPassword(text, c.email)
+	chosen, err := newPassword(text, Email(c.value))
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +100,7 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 		if err != nil || !first {
 			return err
 		}
-		return a.changePassword(ctx, tx, p, of, c.email, hash, 0)
+		return a.changePassword(ctx, tx, p, of, c.value, hash, 0)
 	})
 	if err != nil {
 		return "", err
@@ -121,11 +121,11 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if !of.known {
 		return errNoPassword
 	}
-	email, err := a.vault.Open(ctx, user, of.email)
+	email, err := a.vault.Open(ctx, user, KindEmail, of.email)
 	if err != nil {
 		return err
 	}
-	chosen, err := newPassword(next, email)
+	chosen, err := newPassword(next, Email(email))
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user signs in without a password"}
 
 // changePassword does in a transaction what a new password means. The transaction holds the user's lock.
-func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email Email, hash string, but ids.Session) error {
+func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email, hash string, but ids.Session) error {
 	done, err := p.In(tx).ExecContext(ctx, setPassword, hash, of.user, of.hash)
 	if err != nil {
 		return db.WriteError("write password", err)
@@ -180,7 +180,7 @@ func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place
 	}
 	changed := sumOf(a.secret.draws, []byte(hash))
 	return a.messenger.Add(ctx, tx, p, Message{
-		Event: "password-" + ids.Event(changed.positive()).String(), User: of.user, Template: templateChanged, Locale: of.locale, To: email,
+		Event: "password-" + ids.Event(changed.positive()).String(), User: of.user, Template: templateChanged, Locale: of.locale, By: KindEmail, To: email,
 		Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339)},
 	})
 }

@@ -103,12 +103,12 @@ func (of sum) positive() int64 { return max(int64(binary.BigEndian.Uint64(of[:])
 
 func number[T ~int64 | ~uint32](n T) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-// Index is the blind index of an address.
-func (s *Secret) index(e Email) Index {
-	return Index(sumOf(s.indexes, []byte("email"), []byte(e.Key())))
+// index is the blind index of a value.
+func (s *Secret) index(kind Kind, key string) Index {
+	return Index(sumOf(s.indexes, []byte(kind), []byte(key)))
 }
 
-// Index stands for an address in tables: equal addresses have equal ones, and without the secret nobody can tell which.
+// Index stands for a value of a kind in tables: equal values have equal ones, and without the secret nobody can tell which.
 type Index [sha256.Size]byte
 
 // drawUser draws the id of a user who registers. A repetition of the request draws the same.
@@ -165,14 +165,14 @@ func (s *Secret) IndexMessage(name, value string) [sha256.Size]byte {
 // purposeMessage is what the values of messages are sealed for.
 const purposeMessage = "message"
 
-// Vault keeps the addresses of users.
+// Vault keeps what is personal of the identities of users.
 type Vault interface {
-	// Seal encrypts the address of a user.
-	Seal(ctx context.Context, user ids.User, e Email) ([]byte, error)
+	// Seal encrypts a value of a user.
+	Seal(ctx context.Context, user ids.User, kind Kind, value string) ([]byte, error)
 	// Open returns it.
-	Open(ctx context.Context, user ids.User, sealed []byte) (Email, error)
-	// Index is the blind index of an address.
-	Index(e Email) Index
+	Open(ctx context.Context, user ids.User, kind Kind, sealed []byte) (string, error)
+	// Index is the blind index of a value, in the form in which values of the kind are compared.
+	Index(kind Kind, key string) Index
 }
 
 // Vault is a vault whose keys follow from the secret.
@@ -181,18 +181,18 @@ func (s *Secret) Vault() Vault { return secretVault{s} }
 type secretVault struct{ *Secret }
 
 // Seal implements Vault.
-func (v secretVault) Seal(_ context.Context, user ids.User, e Email) ([]byte, error) {
-	return v.seal(user, "email", []byte(e)), nil
+func (v secretVault) Seal(_ context.Context, user ids.User, kind Kind, value string) ([]byte, error) {
+	return v.seal(user, string(kind), []byte(value)), nil
 }
 
 // Open implements Vault.
-func (v secretVault) Open(_ context.Context, user ids.User, sealed []byte) (Email, error) {
-	value, err := v.open(user, "email", sealed)
-	return Email(value), err
+func (v secretVault) Open(_ context.Context, user ids.User, kind Kind, sealed []byte) (string, error) {
+	value, err := v.open(user, string(kind), sealed)
+	return string(value), err
 }
 
 // Index implements Vault.
-func (v secretVault) Index(e Email) Index { return v.index(e) }
+func (v secretVault) Index(kind Kind, key string) Index { return v.index(kind, key) }
 
 // decode decodes base64url without padding, in the one spelling that an encoder writes.
 func decode(text string) ([]byte, bool) {

@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	selectCredential = "SELECT c.email_index, c.email, c.password, u.state, u.locale FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id WHERE c.user_id = ?" //nolint:gosec // G101: it has none
-	lockUser         = "SELECT u.state, c.password FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
-	renewHash        = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
+	selectCredential = "SELECT i.value_index, i.value, c.password, u.state, u.locale FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
+		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' WHERE c.user_id = ?"
+	lockUser  = "SELECT u.state, c.password FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
+	renewHash = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
 
 	insertSession = "INSERT INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, ends_at) " +
 		"VALUES (?, ?, ?, NOW(3), NOW(3), NOW(3) + INTERVAL ? SECOND)"
@@ -81,8 +82,7 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 	p := a.at(user)
 	c.user = user
 	var held []byte
-	var hash sql.NullString
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &hash, &c.state, &c.locale)
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &c.state, &c.locale)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, index, nil
@@ -90,7 +90,7 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 		return c, index, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
 	}
 	copy(index[:], held)
-	c.hash, c.known = hash.String, hash.Valid && c.state != StateErased
+	c.known = c.state != StateErased
 	return c, index, nil
 }
 
@@ -127,7 +127,7 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, 
 	if err != nil {
 		return Tokens{}, errCredentials // nobody has such a password, whoever has the address
 	}
-	index := a.vault.Index(email)
+	index := a.index(email)
 	c, err := a.credential(ctx, index)
 	if err != nil {
 		return Tokens{}, err

@@ -20,15 +20,14 @@ import (
 )
 
 const (
-	insertChallenge = "INSERT INTO challenges__ (user_id, nonce, purpose, decoy, seed, email_index, email, password, region, locale, ends_at) " +
+	insertChallenge = "INSERT INTO challenges__ (user_id, nonce, purpose, decoy, seed, value_index, value, password, region, locale, ends_at) " +
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(3) + INTERVAL ? SECOND)"
-	selectChallenge = "SELECT purpose, decoy, seed, email_index, email, password, region, locale, used_by, ends_at FROM challenges__ " +
+	selectChallenge = "SELECT purpose, decoy, seed, value_index, value, password, region, locale, used_by, ends_at FROM challenges__ " +
 		"WHERE user_id = ? AND nonce = ?"
 	tryChallenge = "UPDATE challenges__ SET tries = tries + 1 WHERE user_id = ? AND nonce = ? AND purpose = ? AND tries < ? AND ends_at > NOW(3)"
 	useChallenge = "UPDATE challenges__ SET used_by = ? WHERE user_id = ? AND nonce = ? AND used_by IS NULL"
 
-	insertCredential = "INSERT INTO credentials__ (user_id, email_index, email, password, password_at) VALUES (?, ?, ?, ?, NOW(3))"
-	selectIndex      = "SELECT email_index FROM credentials__ WHERE user_id = ?"
+	insertCredential = "INSERT INTO credentials__ (user_id, password, password_at) VALUES (?, ?, NOW(3))"
 )
 
 // Caller is who makes a request: from where, with which Idempotency-Key, and at which device.
@@ -61,11 +60,11 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 	if err != nil {
 		return Asked{}, err
 	}
-	index := a.vault.Index(email)
-	if err := a.mayAsk(ctx, by, email, index, false); err != nil {
+	index := a.index(email)
+	if err := a.mayAsk(ctx, by, KindEmail, string(email), index, false); err != nil {
 		return Asked{}, err
 	}
-	c := &challenge{purpose: purposeRegister, seed: newSeed(), index: index, email: email, Home: r.Home}
+	c := &challenge{purpose: purposeRegister, seed: newSeed(), index: index, value: string(email), Home: r.Home}
 	c.user = a.secret.drawUser(index, r.Home, by.Key)
 	c.nonce = sumOf(a.secret.draws, []byte(purposeRegister), number(c.user)).positive()
 	salt := sumOf(a.secret.draws, []byte("salt"), number(c.user)) // a repetition has the same hash, and is known by it
@@ -76,7 +75,7 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 	if err != nil {
 		return Asked{}, err
 	}
-	m := Message{Template: templateVerify, Locale: r.Locale, To: email}
+	m := Message{Template: templateVerify, Locale: r.Locale, By: KindEmail, To: string(email)}
 	if c.decoy = owner != 0; c.decoy {
 		m.Template = templateTaken
 	}
@@ -84,11 +83,11 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 }
 
 // mayAsk admits a message that somebody asks for. What strangers ask for does not keep back who has a known device.
-func (a *Accounts) mayAsk(ctx context.Context, by Caller, to Email, index Index, known bool) error {
+func (a *Accounts) mayAsk(ctx context.Context, by Caller, kind Kind, to string, index Index, known bool) error {
 	if err := a.throttle.message(index, by.Address, known, a.now()); err != nil || known {
 		return err
 	}
-	return a.messenger.Allow(ctx, to, by.Address)
+	return a.messenger.Allow(ctx, kind, to, by.Address)
 }
 
 // newLogin reads an address and a new password for it.
@@ -120,7 +119,7 @@ var passwordRefused = problem.NewKind(problem.Kind{
 // ask writes a challenge and its message. A repetition of a request finds its first challenge, and sends nothing.
 func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, error) {
 	p := a.at(c.user)
-	sealed := a.secret.seal(c.user, "challenge", []byte(c.email))
+	sealed := a.secret.seal(c.user, "challenge", []byte(c.value))
 	drawn := sumOf(a.secret.draws, []byte("message"), c.seed[:]) // a later challenge under the same key has a message of its own
 	m.Event, m.Within = "challenge-"+ids.Event(drawn.positive()).String(), challengeLife
 	m.Values = map[string]string{}
@@ -169,11 +168,11 @@ func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, 
 	}
 	copy(c.seed[:], seed)
 	copy(c.index[:], index)
-	email, err := a.secret.open(k.user, "challenge", sealed)
+	value, err := a.secret.open(k.user, "challenge", sealed)
 	if err != nil {
 		return nil, ends, err
 	}
-	c.email = Email(email)
+	c.value = string(value)
 	return c, ends, nil
 }
 
@@ -237,17 +236,7 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	if err != nil {
 		return User{}, err
 	}
-	switch given, err := a.givenUp(ctx, c.user); {
-	case err != nil:
-		return User{}, err
-	case given: // a claim would keep the address from others, for nobody
-		return User{}, errCode
-	}
-	if err := a.claim(ctx, c.index, c.user); err != nil {
-		return User{}, err
-	}
-	a.step("claimed")
-	sealed, err := a.vault.Seal(ctx, c.user, c.email)
+	mine, err := a.claim(ctx, identity{user: c.user, kind: KindEmail, index: c.index}, c.value)
 	if err != nil {
 		return User{}, err
 	}
@@ -257,26 +246,29 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 		if err != nil || !first {
 			return err
 		}
-		return a.finish(ctx, tx, p, c, sealed)
+		if err := a.makeUser(ctx, tx, p, c.user, c.Home, mine); err != nil {
+			return err
+		}
+		if _, err := p.In(tx).ExecContext(ctx, insertCredential, c.user, c.password); err != nil {
+			return db.WriteError("write credential", err)
+		}
+		return nil
 	})
 	if err != nil {
 		return User{}, err
 	}
-	a.finalise(ctx, c.index, c.user)
+	a.finalise(ctx, mine)
 	return a.User(ctx, c.user, db.Never)
 }
 
-// finish makes the user of a challenge.
-func (a *Accounts) finish(ctx context.Context, tx *sql.Tx, p place.Place, c *challenge, sealed []byte) error {
-	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: c.user, State: string(StateActive), Region: c.Region, Locale: c.Locale})
-	if err == nil {
-		_, err = p.In(tx).ExecContext(ctx, insertCredential, c.user, c.index[:], sealed, c.password)
-	}
-	switch {
-	case db.Answer(err) == db.AnswerDuplicate: // the registration was given up
-		return errCode
-	case err != nil:
+// makeUser makes a user who has an identity.
+func (a *Accounts) makeUser(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, home Home, has identity) error {
+	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: user, State: string(StateActive), Region: home.Region, Locale: home.Locale})
+	if err != nil {
 		return db.WriteError("write user", err)
 	}
-	return tell(ctx, p, tx, c.user, eventMade, event{State: StateActive})
+	if err := has.write(ctx, p.In(tx)); err != nil {
+		return err
+	}
+	return tell(ctx, p, tx, user, eventMade, event{State: StateActive})
 }

@@ -23,8 +23,8 @@ func TestSweepReadsPendingClaimsOnly(t *testing.T) {
 	a := newAccounts(t)
 	p := a.databases.All(shard.Values)[0]
 	for _, statement := range []string{
-		"INSERT INTO emails__ (email_index, user_id, final, claimed_at) SELECT UNHEX(SHA2(seq, 256)), seq, seq > 3, NOW(3) - INTERVAL 1 DAY FROM seq_1_to_3000",
-		"ANALYZE TABLE emails__",
+		"INSERT INTO claims__ (value_index, user_id, claim, final, claimed_at) SELECT UNHEX(SHA2(seq, 256)), seq, 1, seq > 3, NOW(3) - INTERVAL 1 DAY FROM seq_1_to_3000",
+		"ANALYZE TABLE claims__",
 	} {
 		if _, err := p.In(p.Writer()).ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
@@ -36,7 +36,7 @@ func TestSweepReadsPendingClaimsOnly(t *testing.T) {
 	err := db.Rows(t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
 		return row.Scan(&other[0], &other[1], &other[2], &other[3], &other[4], &key, &other[5], &other[6], &examined, &other[7])
 	}, "EXPLAIN "+account.SelectPending, 600, 500)
-	if err != nil || !strings.HasPrefix(key.String, "emails") || !strings.HasSuffix(key.String, "pending") || examined > 10 {
+	if err != nil || !strings.HasPrefix(key.String, "claims") || !strings.HasSuffix(key.String, "pending") || examined > 10 {
 		t.Errorf("by key %q it examines %d rows, %v: want 3", key.String, examined, err)
 	}
 }
@@ -75,10 +75,10 @@ func TestSweepGoesOnBehindAPlaceThatIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const claim = "INSERT INTO emails__ (email_index, user_id, claimed_at) VALUES (?, ?, NOW(3) - INTERVAL ? HOUR)"
+	const claim = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, 1, NOW(3) - INTERVAL ? HOUR)"
 	do(values, claim, []byte(strings.Repeat("a", 32)), 1, 2) // the older one comes first
 	do(values, claim, []byte(strings.Repeat("b", 32)), here, 1)
-	do(away, "RENAME TABLE credentials__ TO gone__")
+	do(away, "RENAME TABLE identities__ TO gone__")
 	left := func() (users []int64) {
 		t.Helper()
 		err := db.Rows(ctx, values.In(values.Writer()), func(row *sql.Rows) error {
@@ -86,7 +86,7 @@ func TestSweepGoesOnBehindAPlaceThatIsAway(t *testing.T) {
 			err := row.Scan(&user)
 			users = append(users, user)
 			return err
-		}, "SELECT user_id FROM emails__")
+		}, "SELECT user_id FROM claims__")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestSweepGoesOnBehindAPlaceThatIsAway(t *testing.T) {
 	if err := a.Sweep(ctx); err == nil || len(left()) != 1 || left()[0] != 1 {
 		t.Errorf("%v, the claims of %v are left, want that of 1", err, left())
 	}
-	do(away, "RENAME TABLE gone__ TO credentials__")
+	do(away, "RENAME TABLE gone__ TO identities__")
 	if err := a.Sweep(ctx); err != nil || len(left()) != 0 {
 		t.Errorf("%v, the claims of %v are left", err, left())
 	}

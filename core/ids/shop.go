@@ -40,6 +40,8 @@ type (
 	Session = ID[session]
 	// Event is the id of an event.
 	Event = ID[event]
+	// Identity is the id of a way in which a user signs in.
+	Identity = ID[identity]
 )
 
 type kind interface{ prefix() string }
@@ -60,6 +62,7 @@ type (
 	seller    struct{}
 	session   struct{}
 	event     struct{}
+	identity  struct{}
 )
 
 func (product) prefix() string   { return "prd_" }
@@ -77,6 +80,7 @@ func (address) prefix() string   { return "adr_" }
 func (seller) prefix() string    { return "sel_" }
 func (session) prefix() string   { return "ses_" }
 func (event) prefix() string     { return "evt_" }
+func (identity) prefix() string  { return "idn_" }
 
 // The digits are Crockford's base32 in lower case: it has no i, l, o and u. 13 of them have 65 bits, so the first is 0 to 7.
 // All ids of a kind have one length, and are ordered as texts as they are as numbers.
