@@ -40,6 +40,7 @@ type Config struct {
 	TokenIssuer   string `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice"`
 	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
 	ShopKeysURL   string `name:"shop-keys-url" env:"SLUICE_SHOP_KEYS_URL" group:"Tokens" placeholder:"URL"`
+	EndedSessions string `name:"ended-sessions" env:"SLUICE_ENDED_SESSIONS" group:"Tokens" default:"refuse" placeholder:"WHAT"`
 	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
 
 	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
@@ -100,6 +101,7 @@ func (c Config) Validate() error {
 	if at, err := url.Parse(c.ShopKeysURL); c.ShopKeysURL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.User != nil) {
 		f.Add("shop-keys-url", fmt.Sprintf("%q", c.ShopKeysURL), "a URL such as https://shop.example/.well-known/jwks.json, without a user")
 	}
+	config.OneOf(&f, "ended-sessions", c.EndedSessions, endedRefuse, endedAccept)
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)
 	c.validateLimits(&f)
 	config.Between(&f, "queue-max", c.QueueMax, 1, 1_000_000)

@@ -58,6 +58,7 @@ type Node struct {
 	users     *registry.Registry
 	screened  *screen.Registered
 	shoppers  *auth.Shoppers // nil: only the keys of the file sign tokens
+	ended     *auth.Ended    // sessions of the shop
 
 	api      *api.API
 	listener *conns.Listener
@@ -183,9 +184,7 @@ func (n *Node) startBackground(ctx context.Context) error {
 	}
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
-	if n.cfg.ShopKeysURL != "" {
-		n.followShop(ctx, background)
-	}
+	n.followShop(ctx, background)
 	background.Run("lost cells", open.After(n.newLostWatch().run))
 	background.Run("registered users", open.After(n.screened.Run))
 	background.Run("registrations", open.After(n.keepUsers))
@@ -201,19 +200,6 @@ func (n *Node) startBackground(ctx context.Context) error {
 		Expired: n.published().publish, Between: n.cfg.Between, Metrics: n.set, Log: n.log,
 	})
 	return nil
-}
-
-// shopKeysTimeout bounds one request for the keys that the shop publishes.
-const shopKeysTimeout = 5 * time.Second
-
-// followShop takes the keys that the shop published last, and follows it from there.
-func (n *Node) followShop(ctx context.Context, background *lifecycle.Group) {
-	n.shoppers = auth.NewShoppers()
-	follow := auth.Follow{
-		URL: n.cfg.ShopKeysURL, File: filepath.Join(n.cfg.DataDir, "shop-keys.json"), Timeout: shopKeysTimeout, Log: n.log,
-	}
-	n.shoppers.Recall(ctx, follow)
-	background.Run("keys of the shop", func(ctx context.Context) { n.shoppers.Follow(ctx, follow) })
 }
 
 // disarmReplicas takes the scripts from demoted primaries. Sentinels are asked for those, as the client knows the primary only.

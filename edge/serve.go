@@ -52,7 +52,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Registrations: n.users, Registered: n.screened,
 		Transfer: func(ctx context.Context, t stock.TransferRequest) (bool, error) { return stock.Transfer(ctx, store, t) },
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
-			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.shoppers,
+			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.shoppers, Ended: n.ended,
 		}),
 		Users: limits.users, Addresses: limits.addresses,
 		SalesOnly:   n.cfg.ShoppersHold == holdInSales,

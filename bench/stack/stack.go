@@ -246,6 +246,24 @@ func (s *Stack) StartPersister(extra ...string) *Process {
 	return s.start("persister", 1, func([]string) []string { return extra })
 }
 
+// OpenShop makes the keys of the shop and its tables, for StartCatalog.
+func (s *Stack) OpenShop() {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	s.env = append(s.env,
+		"SLUICE_SIGNING_KEYS_FILE="+filepath.Join(dir, "signing.json"), "SLUICE_ACCOUNT_SECRET_FILE="+filepath.Join(dir, "account.secret"),
+		"SLUICE_MESSAGES_INBOX=true",
+	)
+	s.Run("", "catalog", "keys", "create")
+	s.Run("", "catalog", "migrate")
+}
+
+// StartCatalog starts the shop and waits until it is ready. Messages to people wait in its inbox.
+func (s *Stack) StartCatalog(extra ...string) *Process {
+	s.t.Helper()
+	return s.start("catalog", 2, func(addrs []string) []string { return append([]string{"SLUICE_CATALOG_LISTEN=" + addrs[0]}, extra...) })
+}
+
 // start starts a role whose last address is its ops port.
 func (s *Stack) start(role string, addrs int, extra func(addrs []string) []string) *Process {
 	s.t.Helper()

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// endedFor is how long a session that has ended is remembered at least: until its last token has ended.
-	endedFor = ShopperLifetime + 2*Skew
+	// EndedFor is how long a session that has ended is remembered at least: until its last token has ended.
+	EndedFor = ShopperLifetime + 2*Skew
 	// endedMax bounds the sessions of a generation, about 40 bytes each.
 	endedMax = 500_000
 )
@@ -33,7 +33,7 @@ func NewEnded() *Ended { return &Ended{young: map[ids.Session]struct{}{}} }
 func (e *Ended) Add(session ids.Session, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.young) >= endedMax || now.Sub(e.since) >= endedFor {
+	if len(e.young) >= endedMax || now.Sub(e.since) >= EndedFor {
 		e.old, e.young, e.since = e.young, map[ids.Session]struct{}{}, now
 	}
 	e.young[session] = struct{}{}
@@ -48,7 +48,7 @@ func (e *Ended) Has(session ids.Session, now time.Time) bool {
 	e.mu.RLock()
 	_, young := e.young[session]
 	_, old := e.old[session]
-	over := now.Sub(e.since) >= 2*endedFor
+	over := now.Sub(e.since) >= 2*EndedFor
 	e.mu.RUnlock()
 	if over {
 		e.forget(now)
@@ -56,11 +56,18 @@ func (e *Ended) Has(session ids.Session, now time.Time) bool {
 	return (young || old) && !over
 }
 
+// Len is how many sessions are remembered, of which some may have ended so long ago that they no longer matter.
+func (e *Ended) Len() int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return len(e.young) + len(e.old)
+}
+
 // forget forgets all sessions, if the last of them ended long ago.
 func (e *Ended) forget(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if now.Sub(e.since) >= 2*endedFor {
+	if now.Sub(e.since) >= 2*EndedFor {
 		e.young, e.old, e.since = map[ids.Session]struct{}{}, nil, now
 		e.any.Store(false)
 	}

@@ -164,15 +164,15 @@ func TestEndedSessionsAreBounded(t *testing.T) {
 		now = now.Add(30 * time.Second)
 		e.Add(i+1, now)
 		for j := range i + 1 {
-			if at := noon.Add(time.Duration(j+1) * 30 * time.Second); now.Sub(at) < endedFor && !e.Has(j+1, now) {
+			if at := noon.Add(time.Duration(j+1) * 30 * time.Second); now.Sub(at) < EndedFor && !e.Has(j+1, now) {
 				t.Fatalf("session %d is forgotten after %v", j+1, now.Sub(at))
 			}
 		}
 	}
-	if n := len(e.young) + len(e.old); n > 2*int(endedFor/(30*time.Second))+2 {
+	if n := len(e.young) + len(e.old); n > 2*int(EndedFor/(30*time.Second))+2 {
 		t.Errorf("%d are remembered", n)
 	}
-	now = now.Add(3 * endedFor)
+	now = now.Add(3 * EndedFor)
 	if e.Has(100, now) || len(e.young)+len(e.old) > 0 || e.any.Load() {
 		t.Errorf("long after the last one: %d and %d", len(e.young), len(e.old))
 	}

@@ -70,37 +70,74 @@ func (t *Topic) ranges(ctx context.Context, epochs []int32) ([]Range, error) {
 // Since returns the range of one partition from the first message with at least this time. The writer of a message
 // gives it its time. Since fails if a leader that it asks was replaced, as Tail does.
 func (t *Topic) Since(ctx context.Context, partition int, at time.Time) (Range, error) {
-	epochs, err := t.epochs(ctx)
-	if err != nil {
-		return Range{}, err
-	}
-	ranges, err := t.ranges(ctx, epochs)
+	ranges, err := t.led(ctx)
 	if err != nil {
 		return Range{}, err
 	}
 	if partition >= len(ranges) {
 		return Range{}, fmt.Errorf("look up a time in topic %s: %w: %d of %d", t.name, errPartitions, partition, len(ranges))
 	}
-	r := ranges[partition]
-	asked := map[string][]kafka.OffsetRequest{t.name: {kafka.TimeOffsetOf(partition, at)}}
-	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: asked})
-	if err == nil && len(answer.Topics[t.name]) != 1 {
-		err = fmt.Errorf("%d partitions in the answer", len(answer.Topics[t.name]))
+	if err := t.since(ctx, ranges, at, partition); err != nil {
+		return Range{}, err
 	}
-	if err == nil {
-		err = answer.Topics[t.name][0].Error
+	return ranges[partition], nil
+}
+
+// AllSince is Since of all partitions.
+func (t *Topic) AllSince(ctx context.Context, at time.Time) ([]Range, error) {
+	ranges, err := t.led(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int, len(ranges))
+	for p := range all {
+		all[p] = p
+	}
+	if err := t.since(ctx, ranges, at, all...); err != nil {
+		return nil, err
+	}
+	return ranges, nil
+}
+
+// led is Ranges that fails if a leader was replaced.
+func (t *Topic) led(ctx context.Context) ([]Range, error) {
+	epochs, err := t.epochs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.ranges(ctx, epochs)
+}
+
+// since lets the ranges of partitions begin with the first message that has at least this time.
+func (t *Topic) since(ctx context.Context, ranges []Range, at time.Time, partitions ...int) error {
+	asked := map[string][]kafka.OffsetRequest{}
+	for _, p := range partitions {
+		asked[t.name] = append(asked[t.name], kafka.TimeOffsetOf(p, at))
+	}
+	answer, err := t.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: asked})
+	if err == nil && len(answer.Topics[t.name]) != len(partitions) {
+		err = fmt.Errorf("%d partitions in the answer, not %d", len(answer.Topics[t.name]), len(partitions))
 	}
 	if err != nil {
-		return Range{}, fmt.Errorf("look up a time in partition %d of topic %s: %w", partition, t.name, InWords(err))
+		return fmt.Errorf("look up a time in topic %s: %w", t.name, InWords(err))
 	}
-	first := r.End // all messages are older
-	for offset := range answer.Topics[t.name][0].Offsets {
-		if offset >= 0 {
-			first = offset
+	for _, of := range answer.Topics[t.name] {
+		if of.Error != nil {
+			return fmt.Errorf("look up a time in partition %d of topic %s: %w", of.Partition, t.name, InWords(of.Error))
 		}
+		if of.Partition < 0 || of.Partition >= len(ranges) {
+			return fmt.Errorf("look up a time in topic %s: %w: %d of %d", t.name, errPartitions, of.Partition, len(ranges))
+		}
+		r := &ranges[of.Partition]
+		first := r.End // all messages are older
+		for offset := range of.Offsets {
+			if offset >= 0 {
+				first = offset
+			}
+		}
+		r.First = max(r.First, first)
 	}
-	r.First = max(r.First, first)
-	return r, nil
+	return nil
 }
 
 // Unread returns, for each partition, the messages that a consumer group has not committed. These are all messages of
@@ -117,11 +154,7 @@ func (t *Topic) Unread(ctx context.Context, group string) ([]Range, error) {
 // successor, and gives out what it has, without an error. So Tail asks all brokers who leads, and fails if one knows of a later
 // leader than the one that it gets the offsets from.
 func (t *Topic) Tail(ctx context.Context, group string) ([]Range, error) {
-	epochs, err := t.epochs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ranges, err := t.ranges(ctx, epochs)
+	ranges, err := t.led(ctx)
 	if err != nil {
 		return nil, err
 	}

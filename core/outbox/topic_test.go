@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -89,6 +90,9 @@ func TestTopicReadsWhatWasWritten(t *testing.T) {
 		for at, want := range map[time.Time]Range{time.UnixMilli(1): {0, 2}, time.Now().Add(-time.Hour): {0, 2}, time.Now().Add(time.Hour): {2, 2}} {
 			if r, err := topic.Since(ctx, 1, at); err != nil || r != want {
 				t.Errorf("since %v: %v, %v, want %v", at, r, err, want)
+			}
+			if all, err := topic.AllSince(ctx, at); err != nil || !slices.Equal(all, []Range{{}, want, {}}) {
+				t.Errorf("all since %v: %v, %v, want %v", at, all, err, want)
 			}
 		}
 		unread, err := unreadAtLast(t, topic, "nobody")

@@ -107,6 +107,11 @@ var edgeFamilies = []Family{
 	{"sluice_edge_breaker_openings_total", Counter, "node", "Times that the breaker of a Redis node opened, because calls in a row brought no answer."},
 	{"sluice_edge_breaker_refused_requests_total", Counter, "node", "Requests that an open breaker refused. Nothing was done for them."},
 
+	{"sluice_edge_sessions_unread_seconds", Gauge, "", "How long ago this edge had read all that the shop tells of sessions that have ended; about a second while it keeps up, 0 if it does not read (--ended-sessions). Until it has caught up, it takes the tokens of such a session for up to ten minutes."},
+	{"sluice_edge_sessions_ended_sessions", Gauge, "", "Sessions that have ended and whose tokens this edge refuses, one million at most."},
+	{"sluice_edge_sessions_unreadable_messages_total", Counter, "", "Messages of the topic of users that this edge could not read, and passed over. The log has the first ones."},
+	{"sluice_edge_sessions_lost_messages_total", Counter, "", "Messages of the topic of users that Kafka had no more when this edge wanted to read them. It takes the tokens of the sessions in them until they expire."},
+
 	{"sluice_edge_cache_cells", Gauge, "", "Cells whose state this edge remembers."},
 	{"sluice_edge_cache_reads_total", Counter, "from", "Reads of a cell's state, by where it was found: memory or store (Redis)."},
 
