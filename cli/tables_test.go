@@ -123,8 +123,12 @@ func TestTablesAreAllThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(\w+)`).FindAllStringSubmatch(string(text), -1) {
-			made = append(made, strings.TrimSuffix(match[1], schema.Suffix))
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		for _, match := range regexp.MustCompile(`(CREATE|DROP) TABLE (?:IF (?:NOT )?EXISTS )?(\w+)`).FindAllStringSubmatch(up, -1) {
+			name := strings.TrimSuffix(match[2], schema.Suffix)
+			if made = append(made, name); match[1] == "DROP" {
+				made = slices.DeleteFunc(made, func(of string) bool { return of == name })
+			}
 		}
 	}
 	slices.Sort(made)
