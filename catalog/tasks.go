@@ -2,14 +2,17 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/task"
 	"sluice/core/place"
+	"sluice/core/shard"
 )
 
 // TaskID names a task of the shop. Each package has tasks of its own in each place.
@@ -52,7 +55,17 @@ var ErrNoTask = errors.New("there is no dead task with this id")
 // books are the tasks of a package in a place.
 type books struct {
 	owner string
+	kind  shard.Kind // of the package's rows
 	place.Place
+}
+
+// shard is the first one of the place, which has the audit entries about its tasks.
+func (b books) shard(databases *place.Databases) shard.Shard {
+	of := shard.Shard{Kind: b.kind}
+	for of.Number < shard.Count-1 && databases.At(of).Name != b.Name {
+		of.Number++
+	}
+	return of
 }
 
 func (b books) tasks() task.Tasks { return task.Of(b.owner, b.Suffix) }
@@ -60,7 +73,7 @@ func (b books) tasks() task.Tasks { return task.Of(b.owner, b.Suffix) }
 func allBooks(databases *place.Databases) (all []books) {
 	for _, o := range owners(databases, nil) {
 		for _, p := range databases.All(o.Kind) {
-			all = append(all, books{o.Name, p})
+			all = append(all, books{o.Name, o.Kind, p})
 		}
 	}
 	return all
@@ -121,24 +134,48 @@ func FindDeadTask(ctx context.Context, databases *place.Databases, id TaskID) (D
 	return DeadTask{id, page[0]}, nil
 }
 
-// RepeatTask makes a dead task wait again, with all its attempts.
-func RepeatTask(ctx context.Context, databases *place.Databases, id TaskID) error {
-	return decide(databases, id, func(b books) (bool, error) { return b.tasks().Repeat(ctx, b.Writer(), id.Number) })
+// TaskDecision is who decides about a dead task, and why.
+type TaskDecision struct {
+	By  string // a name of visible ASCII characters
+	Why string
 }
 
-// DropTask deletes a dead task that nobody needs any more.
-func DropTask(ctx context.Context, databases *place.Databases, id TaskID) error {
-	return decide(databases, id, func(b books) (bool, error) { return b.tasks().Drop(ctx, b.Writer(), id.Number) })
+// RepeatTask makes a dead task wait again, with all its attempts, and writes that down in the audit log.
+func RepeatTask(ctx context.Context, databases *place.Databases, id TaskID, d TaskDecision) error {
+	return decide(ctx, databases, id, d, "task.repeat", task.Tasks.Repeat)
 }
 
-func decide(databases *place.Databases, id TaskID, do func(books) (bool, error)) error {
+// DropTask deletes a dead task that nobody needs any more, and writes that down in the audit log.
+func DropTask(ctx context.Context, databases *place.Databases, id TaskID, d TaskDecision) error {
+	return decide(ctx, databases, id, d, "task.drop", task.Tasks.Drop)
+}
+
+func decide(ctx context.Context, databases *place.Databases, id TaskID, d TaskDecision, act string,
+	do func(task.Tasks, context.Context, *sql.Tx, int64) (bool, error),
+) error {
 	b, err := booksOf(databases, id)
 	if err != nil {
 		return err
 	}
-	done, err := do(b)
-	if err == nil && !done {
-		err = ErrNoTask
+	dead, err := FindDeadTask(ctx, databases, id)
+	if err != nil {
+		return err
 	}
+	_, err = b.Write(ctx, act, func(tx *sql.Tx) error {
+		done, err := do(b.tasks(), ctx, tx, id.Number)
+		if err == nil && !done {
+			err = ErrNoTask
+		}
+		if err != nil {
+			return err
+		}
+		return audit.Log{}.Append(ctx, b.In(tx), b.shard(databases), audit.Act{
+			Author: audit.Author{Actor: "operator:" + d.By}, Act: act, Object: "task:" + id.String(), Why: d.Why,
+			Changes: []audit.Change{
+				{Name: "kind", Before: dead.Kind}, {Name: "name", Before: dead.Name},
+				{Name: "attempts", Before: dead.Attempts}, {Name: "last_error", Before: dead.Error},
+			},
+		})
+	})
 	return err
 }

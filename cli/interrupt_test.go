@@ -50,7 +50,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		"deadletter list": "", "deadletter show": letter, "deadletter resolve": letter + " --reason x --yes", "deadletter replay": letter + " --reason x --yes",
 		"archive run": "--older-than 1200h --dir " + t.TempDir() + " --yes", "reconcile report": "", "reconcile history": "",
 		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "", "catalog migrate": "",
-		"catalog tasks list": "", "catalog tasks repeat": "account/shop/1 --yes", "catalog tasks drop": "account/shop/1 --yes",
+		"catalog tasks list": "", "catalog tasks repeat": "account/shop/1 --reason x --yes", "catalog tasks drop": "account/shop/1 --reason x --yes",
 		"audit verify": "", "audit search": "", "audit export": "",
 	}
 	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}

@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ type authority struct {
 
 // authority says who carries a plan out. It refuses a plan that is too large for that and that no other admin has approved.
 func (r *Repairs) authority(p *repair.Plan) (authority, error) {
-	a := authority{operator: r.operator()}
+	a := authority{operator: decider(r.By)} // nobody has proved it
 	token, err := r.OperatorToken.FromFile("operator-token-file", r.OperatorTokenFile)
 	if err != nil {
 		return a, usage(err)
@@ -51,14 +50,6 @@ func (r *Repairs) authority(p *repair.Plan) (authority, error) {
 		a.approval, err = r.approval(keys, p, me)
 	}
 	return a, err
-}
-
-// operator returns the name of the operator, which nobody has proved.
-func (r *Repairs) operator() string {
-	if me, err := user.Current(); r.By == "" && err == nil {
-		return me.Username
-	}
-	return r.By
 }
 
 // identify is the admin whose token was given.

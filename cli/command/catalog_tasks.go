@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"sluice/catalog"
+	"sluice/catalog/account/audit"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/ledger"
@@ -102,7 +103,20 @@ type taskDecision struct {
 	Output    `embed:""`
 	Consent   `embed:""`
 
-	ID string `arg:"" name:"id" help:"Id of the task, as the list shows it."`
+	ID     string `arg:"" name:"id" help:"Id of the task, as the list shows it."`
+	Reason string `required:"" placeholder:"TEXT" help:"Why. It is kept in the audit log."`
+	By     string `placeholder:"NAME" help:"Who decides. Defaults to the name of the user who runs this."`
+}
+
+// Validate joins all faults.
+func (d *taskDecision) Validate() error {
+	var f config.Faults
+	f.Include(d.ShopBooks.Validate())
+	checkReason(&f, d.Reason)
+	if by := decider(d.By); !audit.IsName("operator:" + by) {
+		f.Add("by", fmt.Sprintf("%.80q", by), "a name of 1 to 59 visible ASCII characters")
+	}
+	return f.Err()
 }
 
 // decidedTask is the result of a decision.
@@ -113,7 +127,7 @@ type decidedTask struct {
 }
 
 // decide asks, and carries the decision out. what says what that does.
-func (d *taskDecision) decide(ctx context.Context, c *Console, what, done string, do func(context.Context, *place.Databases, catalog.TaskID) error) error {
+func (d *taskDecision) decide(ctx context.Context, c *Console, what, done string, do func(context.Context, *place.Databases, catalog.TaskID, catalog.TaskDecision) error) error {
 	id, err := catalog.ParseTaskID(d.ID)
 	if err != nil {
 		return usage(err)
@@ -140,7 +154,7 @@ func (d *taskDecision) decide(ctx context.Context, c *Console, what, done string
 		if err := d.ask(ctx, c, question, d.ID); err != nil {
 			return err
 		}
-		if err := do(ctx, databases, id); err != nil {
+		if err := do(ctx, databases, id, catalog.TaskDecision{By: decider(d.By), Why: d.Reason}); err != nil {
 			return err
 		}
 		return show("ok", done)
@@ -158,8 +172,8 @@ func (CatalogTaskRepeat) Help() string {
 after all: each attempt has the same key.
 
 Examples:
-  sluice catalog tasks repeat account/shop/17 --dry-run
-  sluice catalog tasks repeat account/shop/17 --yes`
+  sluice catalog tasks repeat account/shop/17 --reason 'its cause is gone' --dry-run
+  sluice catalog tasks repeat account/shop/17 --reason 'its cause is gone' --yes`
 }
 
 // Run is called by kong.
@@ -177,8 +191,8 @@ func (CatalogTaskDrop) Help() string {
 	return `Deletes a dead task. Its work is never done then: do it by hand, or be sure that nobody needs it any more.
 
 Examples:
-  sluice catalog tasks drop account/shop/17 --dry-run
-  sluice catalog tasks drop account/shop/17 --yes`
+  sluice catalog tasks drop account/shop/17 --reason 'done by hand' --dry-run
+  sluice catalog tasks drop account/shop/17 --reason 'done by hand' --yes`
 }
 
 // Run is called by kong.

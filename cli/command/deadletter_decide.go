@@ -60,10 +60,6 @@ func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*
 	if err := d.check(c); err != nil {
 		return err
 	}
-	by := d.By
-	if me, err := user.Current(); by == "" && err == nil {
-		by = me.Username
-	}
 	return d.read(ctx, func(books *ledger.Reader) error {
 		now, err := books.Letter(ctx, id)
 		if err != nil {
@@ -82,8 +78,16 @@ func (d *letterDecision) decide(ctx context.Context, c *Console, question func(*
 		if err := d.ask(ctx, c, fmt.Sprintf("Dead letter %v, %s (%s): it %s", id, now.Reason, now.Detail, what), d.ID[:8]); err != nil {
 			return err
 		}
-		return do(books, id, ledger.Decision{By: by, Reason: d.Reason})
+		return do(books, id, ledger.Decision{By: decider(d.By), Reason: d.Reason})
 	})
+}
+
+// decider is who decides: the name that was given, or that of the user who runs this.
+func decider(by string) string {
+	if me, err := user.Current(); by == "" && err == nil {
+		return me.Username
+	}
+	return by
 }
 
 // DeadLetterResolve marks a dead letter as dealt with.

@@ -169,14 +169,14 @@ func (t Tasks) Dead(ctx context.Context, from db.Queryer, after int64, limit int
 	return all, nil
 }
 
-// Repeat makes a dead task wait again, with all its attempts. It reports whether there was one.
-func (t Tasks) Repeat(ctx context.Context, in *sql.DB, id int64) (bool, error) {
-	return one(in.ExecContext(ctx, t.repeat, id))
+// Repeat makes a dead task wait again, with all its attempts, in a transaction. It reports whether there was one.
+func (t Tasks) Repeat(ctx context.Context, tx *sql.Tx, id int64) (bool, error) {
+	return one(tx.ExecContext(ctx, t.repeat, id))
 }
 
-// Drop deletes a dead task that nobody needs any more. It reports whether there was one.
-func (t Tasks) Drop(ctx context.Context, in *sql.DB, id int64) (bool, error) {
-	return one(in.ExecContext(ctx, t.drop, id))
+// Drop deletes a dead task that nobody needs any more, in a transaction. It reports whether there was one.
+func (t Tasks) Drop(ctx context.Context, tx *sql.Tx, id int64) (bool, error) {
+	return one(tx.ExecContext(ctx, t.drop, id))
 }
 
 func one(done sql.Result, err error) (bool, error) {

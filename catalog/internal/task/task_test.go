@@ -212,9 +212,9 @@ func TestFailures(t *testing.T) {
 		t.Errorf("%d attempts", attempts.Load())
 	}
 	works.Store(true)
-	act := func(what string, do func(context.Context, *sql.DB, int64) (bool, error), id int64, want bool) {
+	act := func(what string, do decision, id int64, want bool) {
 		t.Helper()
-		if done, err := do(t.Context(), w.Writer(), id); done != want || err != nil {
+		if done, err := w.decide(do, id); done != want || err != nil {
 			t.Errorf("%s %d: %v, %v", what, id, done, err)
 		}
 	}
@@ -223,6 +223,17 @@ func TestFailures(t *testing.T) {
 	act("drop again", w.Drop, dead[1].ID, false)
 	w.await("one is left", waiting, 1)
 	act("repeat what is done", w.Repeat, dead[0].ID, false)
+}
+
+// decision is what can be decided about a dead task.
+type decision func(context.Context, *sql.Tx, int64) (bool, error)
+
+func (w *world) decide(do decision, id int64) (done bool, err error) {
+	err = db.Write(w.t.Context(), w.Writer(), "decide", func(tx *sql.Tx) (err error) {
+		done, err = do(w.t.Context(), tx, id)
+		return err
+	})
+	return done, err
 }
 
 // Many workers do each task once, while none of them ends.
@@ -383,7 +394,7 @@ func TestKills(t *testing.T) {
 			if err != nil || len(dead) != 1 {
 				t.Fatal(dead, err)
 			}
-			if done, err := w.Repeat(t.Context(), w.Writer(), dead[0].ID); !done || err != nil {
+			if done, err := w.decide(w.Repeat, dead[0].ID); !done || err != nil {
 				t.Fatal(done, err)
 			}
 			w.start(Config{Handlers: map[string]Handler{"work": func(ctx context.Context, task Task) error { return effect(ctx, w.Writer(), task) }}})
