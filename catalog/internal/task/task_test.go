@@ -229,8 +229,8 @@ func TestFailures(t *testing.T) {
 type decision func(context.Context, *sql.Tx, int64) (bool, error)
 
 func (w *world) decide(do decision, id int64) (done bool, err error) {
-	err = db.Write(w.t.Context(), w.Writer(), "decide", func(tx *sql.Tx) (err error) {
-		done, err = do(w.t.Context(), tx, id)
+	err = db.Write(w.Context(), w.Writer(), "decide", func(tx *sql.Tx) (err error) {
+		done, err = do(w.Context(), tx, id)
 		return err
 	})
 	return done, err
