@@ -172,8 +172,10 @@ func decide(ctx context.Context, databases *place.Databases, id TaskID, d TaskDe
 		return audit.Log{}.Append(ctx, b.In(tx), b.shard(databases), audit.Act{
 			Author: audit.Author{Actor: "operator:" + d.By}, Act: act, Object: "task:" + id.String(), Why: d.Why,
 			Changes: []audit.Change{
-				{Name: "kind", Before: dead.Kind}, {Name: "name", Before: dead.Name},
-				{Name: "attempts", Before: dead.Attempts}, {Name: "last_error", Before: dead.Error},
+				{Name: "kind", Before: dead.Kind},
+				{Name: "name", Before: dead.Name},
+				{Name: "attempts", Before: dead.Attempts},
+				{Name: "last_error", Before: dead.Error},
 			},
 		})
 	})
