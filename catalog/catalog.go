@@ -25,6 +25,7 @@ import (
 	"sluice/core/lifecycle"
 	"sluice/core/limit"
 	"sluice/core/place"
+	"sluice/core/sessions"
 	"sluice/core/telemetry"
 )
 
@@ -46,6 +47,7 @@ type Node struct {
 	signing   *signing
 	messages  *notify.Messages
 	accounts  *account.Accounts
+	ended     *auth.Ended // sessions
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -158,6 +160,10 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("watch", n.watch.Run)
 	background.Run("beats", n.databases.Run)
 	background.Run("signing keys", func(ctx context.Context) { n.signing.run(ctx, n.log) })
+	n.ended = auth.NewEnded()
+	background.Run("ended sessions", sessions.New(sessions.Config{
+		Brokers: n.cfg.Kafka.Brokers, Ended: n.ended, Service: "catalog", Metrics: n.set, Log: n.log,
+	}).Run)
 	background.Run("sweep of accounts", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "sweep accounts", sweepPause, n.accounts.Sweep)
 	})
@@ -177,8 +183,9 @@ func (n *Node) serve(ctx context.Context) error {
 	handler, err := web.New(web.Config{
 		Routes: routes(n.accounts), Permissions: permissions(),
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
-			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers,
+			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),
+		Lives:       n.accounts.Lives,
 		Users:       newLimiter("user", n.cfg.RatePerUser, n.cfg.BurstPerUser, n.cfg.LimitedMax, limit.UserID),
 		Addresses:   newLimiter("address", n.cfg.RatePerAddress, n.cfg.BurstPerAddress, n.cfg.LimitedMax, limit.AddressID),
 		Proxies:     proxies,

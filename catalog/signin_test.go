@@ -116,6 +116,8 @@ func (c *contract) exerciseSignIn() {
 	c.write("PUT", "/v1/me/password", c.token(7, auth.RoleShopper), "p", change, "wrong_state")
 	c.write("DELETE", "/v1/me/sessions/"+c.text(first, "session_id"), me, "d", "", "ok")
 	c.write("POST", "/v1/tokens", "", "t", refresh(c.text(second, "refresh_token")), "unauthorized")
+	c.exerciseEndedSession(me, c.text(first, "session_id"), change)
+	me = c.text(c.write("POST", "/v1/sessions", "", "back", signIn(mia, otherPassword), "ok"), "access_token")
 
 	reset := c.text(c.write("POST", "/v1/password_resets", "", "a", `{"email":"mia@example.org"}`, "ok"), "challenge_id")
 	fresh := func(code, password string) string { return fmt.Sprintf(`{"code":%q,"password":%q}`, code, password) }
@@ -124,7 +126,9 @@ func (c *contract) exerciseSignIn() {
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh("00000000", goodPassword), "code_refused")
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, "password1"), "password_refused")
 	c.write("POST", "/v1/password_resets/"+reset, "", "n", fresh(resetCode, goodPassword), "ok")
-	c.challenge, c.refresh = reset, c.text(c.write("POST", "/v1/sessions", "", "again", signIn(mia, goodPassword), "ok"), "refresh_token")
+	c.exerciseEndedSession(me, c.text(first, "session_id"), change)
+	again := c.write("POST", "/v1/sessions", "", "again", signIn(mia, goodPassword), "ok")
+	c.challenge, c.refresh, me = reset, c.text(again, "refresh_token"), c.text(again, "access_token")
 	c.exerciseKeys(me)
 
 	for _, s := range []shot{
@@ -153,6 +157,16 @@ func (c *contract) exerciseSignIn() {
 	c.everywhere("UPDATE users__ SET state = 'locked'")
 	c.write("POST", "/v1/sessions", "", "locked", signIn(mia, goodPassword), "user_locked")
 	c.everywhere("UPDATE users__ SET state = 'active'")
+}
+
+// exerciseEndedSession has somebody who holds the token of a session that has ended: at once, nothing can be done with it about
+// sessions and passwords.
+func (c *contract) exerciseEndedSession(token, session, change string) {
+	c.t.Helper()
+	c.shoot(shot{Method: "GET", Path: "/v1/me/sessions", Token: token, Want: "unauthorized"})
+	c.write("DELETE", "/v1/me/sessions", token, "over", "", "unauthorized")
+	c.write("DELETE", "/v1/me/sessions/"+session, token, "over", "", "unauthorized")
+	c.write("PUT", "/v1/me/password", token, "over", change, "unauthorized")
 }
 
 // exerciseRefusedMessages asks processes of the shop that send no e-mail, and none beyond those that were sent.

@@ -138,6 +138,10 @@ func TestEdgesRefuseEndedSessions(t *testing.T) {
 	session, token := signIn()
 	v.want("DELETE", "/v1/me/sessions/"+session, token, "")
 	refused("a session that its user ends", token, time.Now(), edges...)
+	within(t, refusedWithin, func() bool {
+		status, _ := v.ask("GET", "http://"+shop.Addr()+"/v1/me", token, "")
+		return status == http.StatusUnauthorized
+	})
 	if got := v.reserve(careless, token); got != http.StatusCreated {
 		t.Errorf("an edge that accepts ended sessions answers %d", got)
 	}
@@ -149,6 +153,9 @@ func TestEdgesRefuseEndedSessions(t *testing.T) {
 	within(t, time.Minute, func() bool {
 		return unread.MatchString(page(t, edges[0])) && strings.Contains(edges[0].Log(), "cannot read which sessions of shoppers have ended yet")
 	})
+	if status, answer := v.ask("PUT", "http://"+shop.Addr()+"/v1/me/password", token, fmt.Sprintf(`{"current_password":%q,"password":"x"}`, password)); status != http.StatusUnauthorized {
+		t.Errorf("without Kafka the shop takes a write of a session that has ended: %d %v", status, answer)
+	}
 	if got := v.reserve(edges[0], token); got != http.StatusCreated {
 		t.Errorf("without Kafka a token of a session that has ended gets %d: an edge works on", got)
 	}

@@ -1,19 +1,17 @@
 package account
 
-import "sluice/core/ids"
+import "sluice/core/sessions"
 
 // The types of events.
 const (
 	eventMade     = "user_made"
 	eventPassword = "password_changed"
-	eventEnded    = "sessions_ended"
+	eventEnded    = sessions.TypeEnded
 )
 
 type (
 	// ended names sessions that have ended.
-	ended struct {
-		Sessions []ids.Session `json:"session_ids"`
-	}
+	ended = sessions.Ended
 	// nothing is what events have whose type says all.
 	nothing struct{}
 )

@@ -25,7 +25,7 @@ var Permissions = web.Permissions{
 	"SignIn":           {Roles: web.Anybody, On: "its own user"},
 	"RefreshTokens":    {Roles: web.Anybody, On: "its own session"},
 	"ShowKeys":         {Roles: web.Anybody, On: "the shop"},
-	"ListSessions":     {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
+	"ListSessions":     {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions", Live: true},
 	"EndSession":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
 	"EndOtherSessions": {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
 	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/problem"
@@ -45,6 +46,12 @@ func (a *Accounts) Sessions(ctx context.Context, user ids.User) (all []Session, 
 	return all, nil
 }
 
+// Lives reports whether the session of a token has not ended as of now.
+func (a *Accounts) Lives(ctx context.Context, who auth.Identity) (bool, error) {
+	s, err := a.session(ctx, ids.User(who.Subject), who.Session)
+	return !s.over, err
+}
+
 // EndSession ends a session of a user. One that has ended stays so, which is a success.
 func (a *Accounts) EndSession(ctx context.Context, user ids.User, id ids.Session) error {
 	p := a.at(user)
@@ -58,7 +65,7 @@ func (a *Accounts) EndSession(ctx context.Context, user ids.User, id ids.Session
 		case err != nil:
 			return fmt.Errorf("end session: %w: %w", stock.ErrNotApplied, err)
 		case n == 1:
-			return tell(ctx, p, tx, user, eventEnded, ended{[]ids.Session{id}})
+			return tell(ctx, p, tx, user, eventEnded, ended{Sessions: []ids.Session{id}})
 		}
 		there, err := a.sessionIDs(ctx, p.In(tx), hasSession, user, id)
 		if err == nil && len(there) == 0 {

@@ -317,5 +317,5 @@ func (a *Accounts) finishSessions(ctx context.Context, tx *sql.Tx, p place.Place
 	if _, err := p.In(tx).ExecContext(ctx, finishSome+strings.Repeat(", ?", len(all)-1)+")", values...); err != nil {
 		return db.WriteError("end sessions", err)
 	}
-	return tell(ctx, p, tx, user, eventEnded, ended{all})
+	return tell(ctx, p, tx, user, eventEnded, ended{Sessions: all})
 }

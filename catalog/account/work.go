@@ -9,13 +9,14 @@ import (
 	"sluice/catalog/internal/work"
 	"sluice/core/ids"
 	"sluice/core/place"
+	"sluice/core/sessions"
 	"sluice/core/shard"
 )
 
 const (
 	owner = "account"
 	// topic has the events of users. Their aggregate is the user.
-	topic = "sluice.users.v1"
+	topic = sessions.Topic
 )
 
 // Work is what the package does besides answering.

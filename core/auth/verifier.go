@@ -2,7 +2,6 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
@@ -80,7 +79,7 @@ func (v *Verifier) Verify(token []byte, now time.Time) (Identity, error) {
 		return Identity{}, err
 	}
 	if v.cfg.Ended.Has(identity.Session, now) {
-		return Identity{}, fmt.Errorf("%w: %w", ErrToken, errEnded)
+		return Identity{}, ErrEnded
 	}
 	c := &cached{hash: maphash.Bytes(v.seed, token), expires: expires, Identity: identity, token: text}
 	v.set(c.hash).put(c, now)

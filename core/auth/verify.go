@@ -25,12 +25,14 @@ var (
 	errAudience  = errors.New("it is for another audience")
 	errSubject   = errors.New("its sub is no user id, as a string")
 	errRole      = errors.New("its role is none of ours")
-	errEnded     = errors.New("its session has ended")
 	errScope     = errors.New("its scope is no text")
 	errEarly     = errors.New("it is not valid yet")
 	errExpired   = errors.New("it has expired")
 	errTooLong   = fmt.Errorf("it expires more than %v ahead", LifetimeMax)
 )
+
+// ErrEnded means that the session of a token has ended.
+var ErrEnded = fmt.Errorf("%w: its session has ended", ErrToken)
 
 // secondsMax is the last second of the year 9999. No time in a token may be later.
 const secondsMax = 253402300799

@@ -213,6 +213,10 @@ var catalogFamilies = []Family{
 
 	{"sluice_catalog_http_requests_total", Counter, "route outcome", "Answered requests by route and outcome: ok, or the code of the problem document."},
 	{"sluice_catalog_http_request_duration_seconds", Histogram, "route", "How long a request took, from when its header was read to the answer."},
+	{"sluice_catalog_sessions_unread_seconds", Gauge, "", "How long ago this shop had read all that is told of sessions that have ended; about a second while it keeps up. Until it has caught up, it takes the tokens of such a session for reads, for up to ten minutes. Writes ask the database."},
+	{"sluice_catalog_sessions_ended_sessions", Gauge, "", "Sessions that have ended and whose tokens this shop refuses, one million at most."},
+	{"sluice_catalog_sessions_unreadable_messages_total", Counter, "", "Messages of the topic of users that this shop could not read, and passed over. The log has the first ones."},
+	{"sluice_catalog_sessions_lost_messages_total", Counter, "", "Messages of the topic of users that Kafka had no more when this shop wanted to read them."},
 	{"sluice_catalog_notify_ended_messages_total", Counter, "channel outcome", "Messages that need nothing more, by outcome: sent, refused (the other side never takes it), expired (it could not be sent while it was of use), erased (its user was)."},
 	{"sluice_catalog_notify_send_failures_total", Counter, "channel reason", "Attempts to send a message that failed, by reason: unreachable (the other side does not answer as it should), put_off (it takes the message later), refused (it never takes it), unknown (it may have it). After all but refused it is tried again."},
 	{"sluice_catalog_notify_send_seconds", Histogram, "channel", "How long an attempt to send a message took."},

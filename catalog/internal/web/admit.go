@@ -98,6 +98,19 @@ func (s *Server) admitUser(c *caller) error {
 	return limited(c.user)
 }
 
+// live refuses the token of a session that has ended, if the operation cannot do with what is known after some seconds: who has
+// taken a token must not end the sessions of its user, say.
+func (s *Server) live(ctx context.Context, c *caller, o *operation) error {
+	if s.Lives == nil || c.Session == 0 || o.may.Roles&Anybody != 0 || !o.route.writes() && !o.may.Live {
+		return nil
+	}
+	lives, err := s.Lives(ctx, c.Identity)
+	if err == nil && !lives {
+		err = errEnded
+	}
+	return err
+}
+
 func limited(a limit.Allowance) error {
 	if a.OK {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/problem"
 	"sluice/core/stock"
@@ -13,6 +14,7 @@ import (
 var (
 	errNotFound   = &problem.Problem{Kind: problem.NotFound}
 	errForbidden  = &problem.Problem{Kind: problem.Forbidden}
+	errEnded      = &problem.Problem{Kind: problem.Unauthorized, Detail: auth.ErrEnded.Error()}
 	errNoToken    = &problem.Problem{Kind: problem.Unauthorized, Detail: "want an Authorization header with a bearer token"}
 	errTwice      = &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
 	errOverloaded = &problem.Problem{Kind: problem.Overloaded}

@@ -81,6 +81,8 @@ type Permission struct {
 	Roles Roles
 	Scope auth.Scopes // that a service's token needs, if it is narrowed at all
 	On    string      // for people: whose objects
+	// Live reads need a session that lives as of now. Writes need one anyway, and other reads take it for some seconds longer.
+	Live bool
 }
 
 // fault is what is wrong with a permission. Nobody may call an operation without saying what of a service it needs.

@@ -36,6 +36,8 @@ type Config struct {
 	Routes      []Route
 	Permissions Permissions
 	Tokens      *auth.Verifier
+	// Lives reports whether a session has not ended as of now. Nil: none ends before its tokens.
+	Lives func(ctx context.Context, who auth.Identity) (bool, error)
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
@@ -203,6 +205,9 @@ func (s *Server) answer(r *http.Request, c *caller, o *operation, id string) (an
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callerKey{}, c), s.Timeout)
 	defer cancel()
+	if err := s.live(ctx, c, o); err != nil {
+		return nil, err
+	}
 	write, err := o.route.Serve(r.WithContext(ctx))
 	switch {
 	case err != nil:
