@@ -17,6 +17,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/go-json-experiment/json"
+	"github.com/pquerna/otp/totp"
 
 	"sluice/catalog/account"
 	"sluice/catalog/internal/task"
@@ -62,6 +63,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.serve()
 	c.callsOfUsers()
 	c.callsOfSignIn()
+	c.callsOfFactors()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
 			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
@@ -96,11 +98,10 @@ func (c *callCounter) serve() {
 		c.t.Fatal(err)
 	}
 	accounts := account.New(account.Config{
-		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, Shop: "Shop", HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts), Lives: accounts.Lives,
-		Permissions: permissions(), RequestsMax: 1, Timeout: time.Minute,
+		Routes: routes(accounts), Permissions: permissions(), Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
@@ -120,13 +121,29 @@ type request struct {
 // call makes a request, compares its cost, and returns the members of the answer.
 func (c *callCounter) call(of request) map[string]string {
 	c.t.Helper()
+	return c.callUnder("k", of)
+}
+
+// callUnder is call, under another key than the others.
+func (c *callCounter) callUnder(key string, of request) map[string]string {
+	c.t.Helper()
+	texts := map[string]string{}
+	for name, value := range c.callAll(key, of) {
+		texts[name], _ = value.(string)
+	}
+	return texts
+}
+
+// callAll is callUnder, with the members that are no texts.
+func (c *callCounter) callAll(key string, of request) map[string]any {
+	c.t.Helper()
 	const statement, transaction = 2, 2
 	ctx, calls := tally.Count(c.t.Context())
 	r := httptest.NewRequestWithContext(ctx, of.method, of.path, strings.NewReader(of.body))
 	if of.token != "" {
 		r.Header.Set("Authorization", "Bearer "+of.token)
 	}
-	r.Header.Set("Idempotency-Key", "k")
+	r.Header.Set("Idempotency-Key", key)
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	c.server.ServeHTTP(w, r)
@@ -134,12 +151,9 @@ func (c *callCounter) call(of request) map[string]string {
 		c.t.Errorf("%s %s: %d %s with %d calls, want %d with %d", of.method, of.path, w.Code, w.Body, calls.Load(), of.status, want)
 	}
 	c.called[of.method+" "+cmp.Or(of.operation, of.path)] = true
-	members, texts := map[string]any{}, map[string]string{}
+	members := map[string]any{}
 	_ = json.Unmarshal(w.Body.Bytes(), &members) // an answer may be empty
-	for name, value := range members {
-		texts[name], _ = value.(string)
-	}
-	return texts
+	return members
 }
 
 func (c *callCounter) callsOfUsers() {
@@ -231,4 +245,28 @@ func (c *callCounter) callsOfSignIn() {
 		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code("reset_password") + `","password":"` + old + `"}`, "", http.StatusOK, 11, 1,
 		"/v1/password_resets/{challenge_id}",
 	})
+}
+
+// callsOfFactors are of the user of callsOfSignIn. A transaction begins with the user's lock.
+func (c *callCounter) callsOfFactors() {
+	const password = "correct horse battery staple"
+	signIn := request{"POST", "/v1/sessions", `{"email":"mia@example.org","password":"` + password + `"}`, "", http.StatusCreated, 5, 1, ""}
+	me := c.callUnder("factor", signIn)["access_token"]
+	began := time.Now()
+	begun := c.call(request{"POST", "/v1/me/totp", "", me, http.StatusCreated, 6, 1, ""}) // the first two ask whether the session lives and is proved
+	code, err := totp.GenerateCode(begun["secret"], began)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	confirmed := c.callAll("k", request{"POST", "/v1/me/totp/confirmation", `{"code":"` + code + `"}`, me, http.StatusOK, 8, 1, ""})
+	recovery, _ := confirmed["recovery_codes"].([]any)
+	c.call(request{"GET", "/v1/me/totp", "", me, http.StatusOK, 1, 0, ""})
+	signIn.status, signIn.statements = http.StatusAccepted, 5
+	second := c.callUnder("second", signIn)["challenge_id"]
+	finish := fmt.Sprintf(`{"code":%q}`, recovery[0])
+	done := c.call(request{"POST", "/v1/sessions/" + second, finish, "", http.StatusCreated, 11, 1, "/v1/sessions/{challenge_id}"})
+	me = done["access_token"]
+	c.call(request{"POST", "/v1/me/step_up", fmt.Sprintf(`{"code":%q}`, recovery[1]), me, http.StatusNoContent, 9, 1, ""})
+	c.call(request{"POST", "/v1/me/totp/recovery_codes", "", me, http.StatusOK, 5, 1, ""})
+	c.call(request{"POST", "/v1/me/totp/removal", `{"password":"` + password + `"}`, me, http.StatusNoContent, 8, 1, ""})
 }

@@ -137,7 +137,7 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		return err
 	}
 	n.accounts = account.New(account.Config{
-		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages},
+		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages}, Shop: n.cfg.Messages.Shop,
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	return nil
@@ -181,7 +181,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts), Permissions: permissions(),
+		Routes: routes(n.accounts), Permissions: permissions(), Proved: n.accounts.Proved,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

@@ -22,6 +22,8 @@ var unreached = map[string][]string{
 
 	"registerUser": {"outcome_unknown"}, "verifyEmail": {"outcome_unknown"}, "signIn": {"outcome_unknown"},
 	"refreshTokens": {"outcome_unknown"}, "endOtherSessions": {"outcome_unknown"}, "endSession": {"outcome_unknown"},
+	"finishSignIn": {"outcome_unknown"}, "stepUp": {"outcome_unknown"}, "beginFactor": {"outcome_unknown"}, "confirmFactor": {"outcome_unknown"},
+	"removeFactor": {"outcome_unknown"}, "renewRecoveryCodes": {"outcome_unknown"},
 	"changePassword": {"outcome_unknown"}, "askReset": {"outcome_unknown"}, "resetPassword": {"outcome_unknown"},
 }
 
@@ -32,6 +34,7 @@ type contract struct {
 
 	admin, service     string
 	challenge, refresh string // of the user who signs in
+	second, proved     string // a challenge and a token of the user who has a second factor
 }
 
 type shot = contracttest.Shot
@@ -67,6 +70,7 @@ func (c *contract) exercise() {
 	c.exerciseUsers()
 	c.exerciseAudit()
 	c.exerciseSignIn()
+	c.exerciseFactors()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},
@@ -267,6 +271,7 @@ func (c *contract) exerciseOutage() {
 	c.shoot(shot{Method: "GET", Path: "/v1/users/7", Token: c.service, Want: "unavailable"})
 	c.shoot(shot{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`, Want: "unavailable"})
 	c.exerciseSignInOutage(c.token(8, auth.RoleShopper))
+	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
 	if !strings.Contains(c.logs.String(), "there is no table users") {
 		c.t.Errorf("the log does not say why: %s", c.logs.String())
 	}

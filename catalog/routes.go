@@ -27,6 +27,7 @@ type Allowed struct {
 	Roles     string `json:"roles"`
 	Scope     string `json:"scope,omitempty"`
 	On        string `json:"on"`
+	StepUp    bool   `json:"step_up,omitzero"` // the session must have been proved lately
 }
 
 // Table lists all operations by path, and who may call them.
@@ -35,7 +36,7 @@ func Table() []Allowed {
 	var table []Allowed
 	for _, r := range routes(nil) { // nobody calls them
 		p := may[r.Operation]
-		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On})
+		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On, p.StepUp})
 	}
 	slices.SortFunc(table, func(a, b Allowed) int {
 		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)

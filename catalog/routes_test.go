@@ -33,7 +33,18 @@ var allowed = map[string][]auth.Role{
 	"DELETE /v1/me/sessions":                  {auth.RoleShopper},
 	"DELETE /v1/me/sessions/{session_id}":     {auth.RoleShopper},
 	"PUT /v1/me/password":                     {auth.RoleShopper},
+
+	"POST /v1/sessions/{challenge_id}": everyRole,
+	"POST /v1/me/step_up":              {auth.RoleShopper},
+	"GET /v1/me/totp":                  {auth.RoleShopper},
+	"POST /v1/me/totp":                 {auth.RoleShopper},
+	"POST /v1/me/totp/confirmation":    {auth.RoleShopper},
+	"POST /v1/me/totp/removal":         {auth.RoleShopper},
+	"POST /v1/me/totp/recovery_codes":  {auth.RoleShopper},
 }
+
+// proved are the operations that want a session which was proved lately, literally too.
+var proved = []string{"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal"}
 
 // needed has the scope of each operation that services may call, a second time too.
 var needed = map[string]string{
@@ -89,7 +100,11 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 	if len(table) != len(allowed) {
 		t.Fatalf("%d operations, and the test knows %d", len(table), len(allowed))
 	}
+	var stepUp []string
 	for _, o := range table {
+		if o.StepUp {
+			stepUp = append(stepUp, o.Method+" "+o.Path)
+		}
 		may, ok := allowed[o.Method+" "+o.Path]
 		if !ok {
 			t.Errorf("the test does not know %s %s", o.Method, o.Path)
@@ -109,6 +124,9 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 				t.Errorf("%s %s as %v: %d, want %d", o.Method, o.Path, role, got, want)
 			}
 		}
+	}
+	if slices.Sort(stepUp); !slices.Equal(stepUp, proved) {
+		t.Errorf("proved sessions are wanted by %q, want %q", stepUp, proved)
 	}
 }
 

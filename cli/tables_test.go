@@ -48,6 +48,7 @@ var tables = map[string]access{
 	"identities":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"credentials":        {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"challenges":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"factors":            {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"sessions":           {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"pools":              {reads: []string{"core/ledger"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},

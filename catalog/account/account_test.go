@@ -38,6 +38,7 @@ type accounts struct {
 	databases *place.Databases
 	post      *postbox
 	keys      *auth.Keys
+	clock     func() time.Time
 	now       atomic.Int64 // nanoseconds after the start of the test
 }
 
@@ -72,9 +73,10 @@ func newAccounts(t *testing.T) *accounts {
 	}
 	a.post = &postbox{}
 	began := time.Now()
+	a.clock = func() time.Time { return began.Add(time.Duration(a.now.Load())) }
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, HashesMax: 2,
-		Now: func() time.Time { return began.Add(time.Duration(a.now.Load())) }, Log: slog.New(slog.DiscardHandler),
+		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, Shop: "A: shop", HashesMax: 2,
+		Now: a.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	return a
 }

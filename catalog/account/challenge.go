@@ -20,6 +20,7 @@ type purpose string
 const (
 	purposeRegister purpose = "register"
 	purposeReset    purpose = "reset"
+	purposeSignIn   purpose = "sign_in" // its code is one of the second factor
 )
 
 const (
@@ -80,7 +81,7 @@ type challenge struct {
 	index   Index
 	value   string // where the code was sent
 	Home
-	password string // hash
+	password string // hash; of a sign-in its mark
 	usedBy   []byte // keyed hash of the Idempotency-Key of the request that used it
 }
 

@@ -17,6 +17,10 @@ const (
 	templateReset     = "reset_password"
 	templateNoAccount = "no_account" // somebody wants a new password for an address that has no account
 	templateChanged   = "password_changed"
+
+	templateFactorSet     = "totp_set"
+	templateFactorRemoved = "totp_removed"
+	templateRecovery      = "recovery_code_used"
 )
 
 // Message is what the owner of an address or a number is told.

@@ -92,10 +92,11 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	}
 	p := a.at(c.user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
-		var err error
-		if _, of.hash, err = lock(ctx, p.In(tx), c.user); err != nil { // whatever it was: the code counts, not the last password
+		held, err := lock(ctx, p.In(tx), c.user)
+		if err != nil {
 			return err
 		}
+		of.hash = held.hash // whatever it was: the code counts, not the last password
 		first, err := a.use(ctx, tx, p, c, key)
 		if err != nil || !first {
 			return err
@@ -148,7 +149,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	}
 	p := a.at(user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
-		if _, _, err := lock(ctx, p.In(tx), user); err != nil {
+		if _, err := lock(ctx, p.In(tx), user); err != nil {
 			return err
 		}
 		return a.changePassword(ctx, tx, p, of, email, hash, but)

@@ -29,6 +29,14 @@ var Permissions = web.Permissions{
 	"EndSession":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
 	"EndOtherSessions": {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
 	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
+
+	"FinishSignIn":       {Roles: web.Anybody, On: "its own user"},
+	"StepUp":             {Roles: web.RolesOf(auth.RoleShopper), On: "its own session"},
+	"ShowFactor":         {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor"},
+	"BeginFactor":        {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},
+	"ConfirmFactor":      {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor"},
+	"RemoveFactor":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},
+	"RenewRecoveryCodes": {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},
 }
 
 // author is who makes a request, for the log of privileged acts.

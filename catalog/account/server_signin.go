@@ -48,11 +48,14 @@ func (s server) SignIn(ctx context.Context, r api.SignInRequestObject) (api.Sign
 	if r.Body.DeviceToken != nil {
 		with.Device = *r.Body.DeviceToken
 	}
-	tokens, err := s.Accounts.SignIn(ctx, caller(ctx, r.Params.IdempotencyKey), with)
-	if err != nil {
+	in, err := s.Accounts.SignIn(ctx, caller(ctx, r.Params.IdempotencyKey), with)
+	switch {
+	case err != nil:
 		return nil, err
+	case in.Second != nil:
+		return api.SignIn202JSONResponse(shownChallenge(*in.Second)), nil
 	}
-	return api.SignIn201JSONResponse(shownTokens(tokens)), nil
+	return api.SignIn201JSONResponse(shownTokens(in.Tokens)), nil
 }
 
 func shownTokens(t Tokens) api.Tokens {
@@ -83,9 +86,14 @@ func (s server) ListSessions(ctx context.Context, _ api.ListSessionsRequestObjec
 	}
 	answer := api.ListSessions200JSONResponse{Data: []api.Session{}}
 	for _, of := range all {
-		answer.Data = append(answer.Data, api.Session{
+		shown := api.Session{
 			SessionID: of.ID, CreatedAt: of.CreatedAt.UTC(), UsedAt: of.UsedAt.UTC(), ExpiresAt: of.EndsAt.UTC(), Current: of.ID == web.Who(ctx).Session,
-		})
+		}
+		if !of.ProvedAt.IsZero() {
+			at, by := of.ProvedAt.UTC(), api.SessionFactor(of.ProvedBy)
+			shown.AuthenticatedAt, shown.Factor = &at, &by
+		}
+		answer.Data = append(answer.Data, shown)
 	}
 	return answer, nil
 }

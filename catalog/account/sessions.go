@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	listSessions = "SELECT session_id, created_at, rotated_at, ends_at FROM sessions__ WHERE user_id = ? AND ends_at > NOW(3) " +
+	listSessions = "SELECT session_id, created_at, rotated_at, ends_at, proved_at, COALESCE(proved_by, '') FROM sessions__ WHERE user_id = ? AND ends_at > NOW(3) " +
 		"ORDER BY rotated_at DESC, session_id LIMIT ?"
 	hasSession = "SELECT 1 FROM sessions__ WHERE user_id = ? AND session_id = ?"
 )
@@ -29,6 +29,9 @@ var (
 type Session struct {
 	ID                        ids.Session
 	CreatedAt, UsedAt, EndsAt time.Time
+
+	ProvedAt time.Time // when its user has proved last who it is; zero: not lately
+	ProvedBy string
 }
 
 // Sessions lists the sessions of a user that have not ended, the one used last first.
@@ -36,7 +39,9 @@ func (a *Accounts) Sessions(ctx context.Context, user ids.User) (all []Session, 
 	p := a.at(user)
 	err = db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
 		var s Session
-		err := row.Scan(&s.ID, &s.CreatedAt, &s.UsedAt, &s.EndsAt)
+		var proved sql.NullTime
+		err := row.Scan(&s.ID, &s.CreatedAt, &s.UsedAt, &s.EndsAt, &proved, &s.ProvedBy)
+		s.ProvedAt = proved.Time
 		all = append(all, s)
 		return err
 	}, listSessions, user, sessionsMax)
@@ -80,7 +85,7 @@ func (a *Accounts) EndSession(ctx context.Context, user ids.User, id ids.Session
 func (a *Accounts) EndOtherSessions(ctx context.Context, user ids.User, but ids.Session) error {
 	p := a.at(user)
 	_, err := p.Write(ctx, "end of sessions", func(tx *sql.Tx) error {
-		if _, _, err := lock(ctx, p.In(tx), user); err != nil {
+		if _, err := lock(ctx, p.In(tx), user); err != nil {
 			return err
 		}
 		others, err := a.sessionIDs(ctx, p.In(tx), selectOthers, user, int64(but))

@@ -19,13 +19,14 @@ import (
 )
 
 const (
-	selectCredential = "SELECT i.value_index, i.value, c.password, u.state, u.locale FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
-		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' WHERE c.user_id = ?"
-	lockUser  = "SELECT u.state, c.password FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
+	selectCredential = "SELECT i.value_index, i.value, c.password, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
+		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = c.user_id WHERE c.user_id = ?"
+	lockUser = "SELECT u.state, c.password, COALESCE(f.active, FALSE) FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
+		"LEFT JOIN factors__ f ON f.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
 	renewHash = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
 
-	insertSession = "INSERT INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, ends_at) " +
-		"VALUES (?, ?, ?, NOW(3), NOW(3), NOW(3) + INTERVAL ? SECOND)"
+	insertSession = "INSERT INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, proved_at, proved_by, ends_at) " +
+		"VALUES (?, ?, ?, NOW(3), NOW(3), NOW(3), ?, NOW(3) + INTERVAL ? SECOND)"
 	selectSession = "SELECT s.seed, s.generation, s.ends_at <= NOW(3), TIMESTAMPDIFF(MICROSECOND, s.rotated_at, NOW(3)), u.state " +
 		"FROM sessions__ s JOIN users__ u ON u.user_id = s.user_id WHERE s.user_id = ? AND s.session_id = ?"
 	rotateSession = "UPDATE sessions__ SET generation = generation + 1, rotated_at = NOW(3), " +
@@ -59,6 +60,7 @@ type credential struct {
 	hash   string
 	locale string
 	state  State
+	second bool // the user has a second factor
 }
 
 // credential looks up who has an address. It asks the same of MySQL whether or not somebody has.
@@ -82,7 +84,7 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 	p := a.at(user)
 	c.user = user
 	var held []byte
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &c.state, &c.locale)
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &c.state, &c.locale, &c.second)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, index, nil
@@ -114,70 +116,91 @@ const deviceBytesMax = 200
 
 var errDevice = malformed("/device_token", fmt.Sprintf("want at most %d characters", deviceBytesMax))
 
-// SignIn begins a session. A wrong password and an unknown address are refused alike, and take as long.
-func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (Tokens, error) {
+// SignedIn is what a password gives: tokens, or what a code of the second factor has to answer.
+type SignedIn struct {
+	Tokens
+
+	Second *Asked // nil: there are tokens
+}
+
+// SignIn begins a session, unless its user has a second factor: FinishSignIn begins it then. A wrong password and an unknown address
+// are refused alike, and take as long.
+func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (SignedIn, error) {
 	email, err := ReadEmail(with.Email)
 	if err != nil {
-		return Tokens{}, malformed("/email", err.Error())
+		return SignedIn{}, malformed("/email", err.Error())
 	}
 	if len(with.Device) > deviceBytesMax {
-		return Tokens{}, errDevice
+		return SignedIn{}, errDevice
 	}
 	given, err := password.Read(with.Password)
 	if err != nil {
-		return Tokens{}, errCredentials // nobody has such a password, whoever has the address
+		return SignedIn{}, errCredentials // nobody has such a password, whoever has the address
 	}
 	index := a.index(email)
 	c, err := a.credential(ctx, index)
 	if err != nil {
-		return Tokens{}, err
+		return SignedIn{}, err
 	}
 	if err := a.throttle.try(index, by.Address, a.secret.knows(c.user, with.Device), a.now()); err != nil {
-		return Tokens{}, err
+		return SignedIn{}, err
 	}
-	tokens, err := a.enter(ctx, by, c, given)
-	if errors.Is(err, errChanged) { // by a reset, or by another request that renewed the same password's hash
+	in, err := a.enter(ctx, by, c, given)
+	if errors.Is(err, errChanged) { // by a reset, by another request that renewed the same password's hash, or by a new second factor
 		if c, err = a.credential(ctx, index); err != nil {
-			return Tokens{}, err
+			return SignedIn{}, err
 		}
-		tokens, err = a.enter(ctx, by, c, given)
+		in, err = a.enter(ctx, by, c, given)
 	}
 	if errors.Is(err, errChanged) {
 		err = errCredentials
 	}
-	return tokens, err
+	return in, err
 }
 
 // errChanged means that the credential is another one than was read.
 var errChanged = fmt.Errorf("the password has changed meanwhile: %w", stock.ErrNotApplied)
 
-// enter begins a session for who knows the password.
-func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given password.Password) (Tokens, error) {
+// enter begins a session for who knows the password, or asks for the second factor.
+func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given password.Password) (in SignedIn, err error) {
 	right, err := a.hasher.Verify(ctx, given, c.hash)
 	switch {
 	case err != nil:
-		return Tokens{}, err
+		return in, err
 	case !right || !c.known:
-		return Tokens{}, errCredentials
+		return in, errCredentials
 	}
 	renewed := ""
 	if password.Old(c.hash) {
 		if renewed, err = a.hasher.Hash(ctx, given, password.Salt()); err != nil {
-			return Tokens{}, err
+			return in, err
 		}
 	}
 	a.step("verified")
-	return a.begin(ctx, by, c, renewed)
+	if c.second {
+		asked, err := a.askSecond(ctx, by, c, renewed)
+		return SignedIn{Second: &asked}, err
+	}
+	in.Tokens, err = a.begin(ctx, by, c, renewed)
+	return in, err
 }
 
-// lock orders what begins and ends several sessions of a user, or changes the password: it returns the hash that counts. It comes
-// first in a transaction, so no two of them wait for each other.
-func lock(ctx context.Context, in place.Conn, user ids.User) (state State, hash string, err error) {
-	var held sql.NullString
-	if err := in.QueryRowContext(ctx, lockUser, user).Scan(&state, &held); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return "", "", db.WriteError("lock user", err)
+// locked is what counts of a user while its lock is held.
+type locked struct {
+	state  State
+	hash   string
+	second bool
+}
+
+// lock orders what begins and ends several sessions of a user, or changes the password or the second factor: it returns what
+// counts. It comes first in a transaction, so no two of them wait for each other.
+func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err error) {
+	var hash sql.NullString
+	if err := in.QueryRowContext(ctx, lockUser, user).Scan(&of.state, &hash, &of.second); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return of, db.WriteError("lock user", err)
 	}
-	return state, held.String, nil
+	of.hash = hash.String
+	return of, nil
 }
 
 // begin begins a session, or finds the one that the same request began.
@@ -185,41 +208,50 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed s
 	p, id, from := a.at(c.user), a.secret.drawSession(c.user, by.Key), newSeed()
 	_, err := p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
-		state, hash, err := lock(ctx, in, c.user)
+		held, err := lock(ctx, in, c.user)
 		switch {
 		case err != nil:
 			return err
-		case hash != c.hash: // what a new password ends, no old one begins
+		case held.hash != c.hash || held.second: // what a new password ends, no old one begins, nor one without the second factor
 			return errChanged
-		case state != StateActive:
+		case held.state != StateActive:
 			return errLocked
-		}
-		if _, err := in.ExecContext(ctx, insertSession, c.user, id, from[:], int64(idleMax/time.Second)); err != nil {
-			return db.WriteError("write session", err)
 		}
 		if renewed != "" {
 			if _, err := in.ExecContext(ctx, renewHash, renewed, c.user, c.hash); err != nil {
 				return db.WriteError("renew hash", err)
 			}
 		}
-		unused, err := a.sessionIDs(ctx, in, selectUnused, c.user, sessionsMax)
-		if err != nil {
-			return err
-		}
-		return a.finishSessions(ctx, tx, p, c.user, unused)
+		return a.write(ctx, tx, p, newSession{c.user, id, from, provedByPassword})
 	})
-	generation := uint32(1)
-	if db.Answer(err) == db.AnswerDuplicate {
-		var s session
-		if s, err = a.session(ctx, c.user, id); err == nil && (s.over || s.generation != 1) {
-			err = errSpent
-		}
-		from = s.seed
-	}
-	if err != nil {
+	switch {
+	case db.Answer(err) == db.AnswerDuplicate:
+		return a.again(ctx, c.user, id)
+	case err != nil:
 		return Tokens{}, err
 	}
-	return a.tokens(refreshToken{c.user, id, generation}, from, a.secret.device(c.user))
+	return a.tokens(refreshToken{c.user, id, 1}, from, a.secret.device(c.user))
+}
+
+// newSession is a session that begins.
+type newSession struct {
+	user ids.User
+	id   ids.Session
+	seed seed
+	by   string // what proves it
+}
+
+// write writes a session, and ends the one that was unused for longest if there are too many. The transaction holds the user's lock.
+func (a *Accounts) write(ctx context.Context, tx *sql.Tx, p place.Place, s newSession) error {
+	in := p.In(tx)
+	if _, err := in.ExecContext(ctx, insertSession, s.user, s.id, s.seed[:], s.by, int64(idleMax/time.Second)); err != nil {
+		return db.WriteError("write session", err)
+	}
+	unused, err := a.sessionIDs(ctx, in, selectUnused, s.user, sessionsMax)
+	if err != nil {
+		return err
+	}
+	return a.finishSessions(ctx, tx, p, s.user, unused)
 }
 
 // session reads a session.

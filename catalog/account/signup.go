@@ -186,28 +186,40 @@ func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string
 	if !ok {
 		return nil, errCode
 	}
-	p := a.at(k.user)
-	done, err := p.In(p.Writer()).ExecContext(ctx, tryChallenge, k.user, k.nonce, of, triesMax)
-	if err != nil {
-		return nil, db.WriteError("count a try", err)
-	}
-	counts, err := done.RowsAffected()
-	if err != nil {
-		return nil, db.WriteError("count a try", err)
-	}
-	c, _, err := a.challenge(ctx, p.In(p.Writer()), p, k)
+	c, counts, err := a.tried(ctx, a.at(k.user), k, of)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, errCode
 	case err != nil:
 		return nil, err
-	case !a.secret.fits(c, code) || c.purpose != of:
+	case !a.secret.fits(c, code):
 		return nil, errCode
 	}
-	if first, may := c.mayUse(key); !may || first && counts == 0 {
+	if first, may := c.mayUse(key); !may || first && !counts {
 		return nil, errCode
 	}
 	return c, nil
+}
+
+// tried counts a try of a challenge, and reads it. It reports whether the try counts: no other does than one of the first few,
+// in time.
+func (a *Accounts) tried(ctx context.Context, p place.Place, k challengeKey, of purpose) (c *challenge, counts bool, err error) {
+	done, err := p.In(p.Writer()).ExecContext(ctx, tryChallenge, k.user, k.nonce, of, triesMax)
+	if err != nil {
+		return nil, false, db.WriteError("count a try", err)
+	}
+	n, err := done.RowsAffected()
+	if err != nil {
+		return nil, false, db.WriteError("count a try", err)
+	}
+	c, _, err = a.challenge(ctx, p.In(p.Writer()), p, k)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, false, errCode
+	case err != nil:
+		return nil, false, err
+	case c.purpose != of:
+		return nil, false, errCode
+	}
+	return c, n == 1, nil
 }
 
 // use notes in the transaction of its effect that a challenge is used. It reports false if it was before, by the same request.

@@ -31,7 +31,8 @@ type Config struct {
 	Secret    *Secret
 	Signer    Signer
 	Messenger Messenger
-	HashesMax int // of passwords that are made at the same time: 19 MiB and a core each
+	Shop      string // its name, as apps of second factors show it
+	HashesMax int    // of passwords that are made at the same time: 19 MiB and a core each
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -44,6 +45,7 @@ type Accounts struct {
 	vault     Vault
 	signer    Signer
 	messenger Messenger
+	shop      string
 	hasher    *password.Hasher
 	throttle  *throttle
 	now       func() time.Time
@@ -54,7 +56,7 @@ type Accounts struct {
 // New makes the accounts.
 func New(cfg Config) *Accounts {
 	a := &Accounts{
-		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger,
+		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger, shop: cfg.Shop,
 		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
 	}
 	if a.secret != nil {

@@ -25,6 +25,8 @@ type throttle struct {
 	mine     *limit.Limiter[uint64]     // messages to an address of e-mail that an address asked for
 	messages *limit.Limiter[uint64]     // messages to an address of e-mail that devices asked for which it does not know
 	asked    *limit.Limiter[netip.Addr] // messages that an address asked for
+	codes    *limit.Limiter[uint64]     // codes of a second factor: of a session, of a known device, or of an account at all other devices
+	allCodes *limit.Limiter[uint64]     // codes of an account
 }
 
 // keysMax bounds the memory of each limiter, about 200 bytes a key.
@@ -40,6 +42,8 @@ func newThrottle() *throttle {
 		mine:     limit.New("messages", limit.Config{Rate: per(4, time.Hour), Burst: 5, KeysMax: keysMax}, same),
 		messages: limit.New("messages-account", limit.Config{Rate: per(200, 24*time.Hour), Burst: 200, KeysMax: keysMax}, same),
 		asked:    limit.New("messages-address", limit.Config{Rate: per(60, time.Hour), Burst: 30, KeysMax: keysMax}, limit.AddressID),
+		codes:    limit.New("codes", limit.Config{Rate: per(48, 24*time.Hour), Burst: 15, KeysMax: keysMax}, same),
+		allCodes: limit.New("codes-account", limit.Config{Rate: per(200, 24*time.Hour), Burst: 60, KeysMax: keysMax}, same),
 	}
 }
 
@@ -73,6 +77,34 @@ func (t *throttle) message(to Index, from netip.Addr, known bool, now time.Time)
 		allowed = t.messages.Allow(to.id(), now)
 	}
 	return limited(allowed)
+}
+
+// code admits a try of a code of a second factor. Three of a million fit at a time, so 48 tries a day find one in 19 years, and
+// the 200 of an account in four. Who comes this far knows the password, or has a token. Who guesses at a device that the account does
+// not know keeps back nobody at one that it knows, and the owner ends it by a new password.
+func (t *throttle) code(key uint64, user ids.User, from netip.Addr, now time.Time) error {
+	allowed := t.address.Allow(from, now)
+	if allowed.OK {
+		allowed = t.codes.Allow(key, now)
+	}
+	if allowed.OK {
+		allowed = t.allCodes.Allow(userKey(user), now)
+	}
+	return limited(allowed)
+}
+
+// What tries of codes are counted by.
+func userKey(user ids.User) uint64 { return keyOf("user", number(user)) }
+
+func deviceKey(token string) uint64 { return keyOf("device", []byte(token)) }
+
+func sessionKey(user ids.User, session ids.Session) uint64 {
+	return keyOf("session", number(user), number(int64(session)))
+}
+
+func keyOf(kind string, parts ...[]byte) uint64 {
+	of := sumOf([]byte(kind), parts...)
+	return binary.BigEndian.Uint64(of[:])
 }
 
 func limited(a limit.Allowance) error {

@@ -91,15 +91,18 @@ type template struct {
 
 // templates are the messages that there are.
 var templates = map[string]template{
-	"verify_email":     {[]Channel{Email}, map[string]form{"code": code, "minutes": number}, 24 * time.Hour},
-	"account_exists":   {[]Channel{Email}, nil, 24 * time.Hour},
-	"reset_password":   {[]Channel{Email}, map[string]form{"code": code, "minutes": number}, time.Hour},
-	"no_account":       {[]Channel{Email}, nil, time.Hour},
-	"email_changed":    {[]Channel{Email}, map[string]form{"address": phrase, "at": instant}, 72 * time.Hour},
-	"password_changed": {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
-	"new_sign_in":      {[]Channel{Email}, map[string]form{"at": instant, "device": phrase}, 24 * time.Hour},
-	"sign_in_code":     {[]Channel{SMS}, map[string]form{"code": code, "minutes": number}, 10 * time.Minute},
-	"invitation":       {[]Channel{Email}, map[string]form{"seller": phrase, "code": code, "days": number}, withinMax},
+	"verify_email":       {[]Channel{Email}, map[string]form{"code": code, "minutes": number}, 24 * time.Hour},
+	"account_exists":     {[]Channel{Email}, nil, 24 * time.Hour},
+	"reset_password":     {[]Channel{Email}, map[string]form{"code": code, "minutes": number}, time.Hour},
+	"no_account":         {[]Channel{Email}, nil, time.Hour},
+	"email_changed":      {[]Channel{Email}, map[string]form{"address": phrase, "at": instant}, 72 * time.Hour},
+	"password_changed":   {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
+	"totp_set":           {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
+	"totp_removed":       {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
+	"recovery_code_used": {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
+	"new_sign_in":        {[]Channel{Email}, map[string]form{"at": instant, "device": phrase}, 24 * time.Hour},
+	"sign_in_code":       {[]Channel{SMS}, map[string]form{"code": code, "minutes": number}, 10 * time.Minute},
+	"invitation":         {[]Channel{Email}, map[string]form{"seller": phrase, "code": code, "days": number}, withinMax},
 }
 
 // check returns an error unless a message can be written, and completes it. The error quotes nothing personal.

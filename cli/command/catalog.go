@@ -174,8 +174,8 @@ type CatalogRoutes struct {
 
 // Help is called by kong.
 func (CatalogRoutes) Help() string {
-	return `Shows the operations of the shop's API, which roles may call each, which scope a service's token needs if it is narrowed to some, and on
-whose objects. It asks no server.
+	return `Shows the operations of the shop's API, which roles may call each, which scope a service's token needs if it is narrowed to some, whether the
+session must have been proved within the last five minutes (step up), and on whose objects. It asks no server.
 
 Example:
   sluice catalog routes -o json`
@@ -188,9 +188,13 @@ func (r *CatalogRoutes) Run(c *Console) error {
 		return c.JSON(table)
 	}
 	t := c.table()
-	t.row("METHOD", "PATH", "ROLES", "SCOPE", "ON")
+	t.row("METHOD", "PATH", "ROLES", "SCOPE", "STEP UP", "ON")
 	for _, o := range table {
-		t.row(o.Method, o.Path, o.Roles, cmp.Or(o.Scope, "-"), o.On)
+		stepUp := "-"
+		if o.StepUp {
+			stepUp = "yes"
+		}
+		t.row(o.Method, o.Path, o.Roles, cmp.Or(o.Scope, "-"), stepUp, o.On)
 	}
 	t.flush()
 	return nil

@@ -10,6 +10,11 @@ import (
 	"sluice/core/stock"
 )
 
+// StepUpRequired is the kind of the refusals of a session that was not proved lately.
+var StepUpRequired = problem.NewKind(problem.Kind{
+	Code: "step_up_required", Status: http.StatusForbidden, Title: "The session has to be proved again for this.",
+})
+
 // Refusals without further members. Requests share them, because nothing ever changes them.
 var (
 	errNotFound   = &problem.Problem{Kind: problem.NotFound}

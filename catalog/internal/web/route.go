@@ -83,6 +83,8 @@ type Permission struct {
 	On    string      // for people: whose objects
 	// Live reads need a session that lives as of now. Writes need one anyway, and other reads take it for some seconds longer.
 	Live bool
+	// StepUp asks for a session that was proved lately (Config.Proved). It is for acts that a stolen token must not be enough for.
+	StepUp bool
 }
 
 // fault is what is wrong with a permission. Nobody may call an operation without saying what of a service it needs.
@@ -92,6 +94,8 @@ func (p Permission) fault() string {
 		return "it is nobody's"
 	case p.Roles.Has(auth.RoleService) != (p.Scope != 0) && p.Roles&Anybody == 0:
 		return "a service may call it without a scope, or it has a scope and no service may call it"
+	case p.StepUp && p.Roles != RolesOf(auth.RoleShopper):
+		return "it asks for a proved session, and others than shoppers, who have sessions, may call it"
 	}
 	return ""
 }

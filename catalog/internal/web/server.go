@@ -38,6 +38,8 @@ type Config struct {
 	Tokens      *auth.Verifier
 	// Lives reports whether a session has not ended as of now. Nil: none ends before its tokens.
 	Lives func(ctx context.Context, who auth.Identity) (bool, error)
+	// Proved refuses a shopper whose session was not proved lately, by a StepUpRequired. It is asked where Permission.StepUp is.
+	Proved func(ctx context.Context, who auth.Identity) error
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
@@ -82,6 +84,9 @@ func New(cfg Config) (*Server, error) {
 	for _, route := range cfg.Routes {
 		may := cfg.Permissions[route.Operation]
 		fault := may.fault()
+		if fault == "" && may.StepUp && cfg.Proved == nil {
+			fault = "nobody tells whether a session was proved"
+		}
 		if fault == "" && !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
 			fault = "it is there twice"
 		}
@@ -207,6 +212,11 @@ func (s *Server) answer(r *http.Request, c *caller, o *operation, id string) (an
 	defer cancel()
 	if err := s.live(ctx, c, o); err != nil {
 		return nil, err
+	}
+	if o.may.StepUp {
+		if err := s.Proved(ctx, c.Identity); err != nil {
+			return nil, err
+		}
 	}
 	write, err := o.route.Serve(r.WithContext(ctx))
 	switch {

@@ -40,6 +40,7 @@ const (
 	PayloadTooLarge       ProblemCode = "payload_too_large"
 	RateLimited           ProblemCode = "rate_limited"
 	RequestTimeout        ProblemCode = "request_timeout"
+	StepUpRequired        ProblemCode = "step_up_required"
 	TooManyMessages       ProblemCode = "too_many_messages"
 	Unauthorized          ProblemCode = "unauthorized"
 	Unavailable           ProblemCode = "unavailable"
@@ -68,6 +69,13 @@ const (
 // Defines values for PublishedKeyUse.
 const (
 	Sig PublishedKeyUse = "sig"
+)
+
+// Defines values for SessionFactor.
+const (
+	SessionFactorPassword SessionFactor = "password"
+	SessionFactorRecovery SessionFactor = "recovery"
+	SessionFactorTotp     SessionFactor = "totp"
 )
 
 // Defines values for TokensTokenType.
@@ -100,9 +108,18 @@ type AuditList struct {
 // AuditName A kind, and what tells one of them from others.
 type AuditName = string
 
+// BegunFactor defines model for BegunFactor.
+type BegunFactor struct {
+	// OtpauthURI The same, for a picture that the app reads.
+	OtpauthURI string `json:"otpauth_uri"`
+
+	// Secret In base32, to be typed.
+	Secret string `json:"secret"`
+}
+
 // Challenge defines model for Challenge.
 type Challenge struct {
-	// ChallengeID Names the code that was sent.
+	// ChallengeID Names what a code has to answer.
 	ChallengeID string `json:"challenge_id"`
 
 	// ExpiresAt Until then the code counts.
@@ -128,6 +145,22 @@ type Device struct {
 
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
+
+// Factor defines model for Factor.
+type Factor struct {
+	// Active A sign-in wants a code.
+	Active            bool `json:"active"`
+	RecoveryCodesLeft int  `json:"recovery_codes_left"`
+}
+
+// FactorCode defines model for FactorCode.
+type FactorCode struct {
+	// Code Six digits that the app shows, or a recovery code with or without its dash.
+	Code FactorCodeText `json:"code"`
+}
+
+// FactorCodeText Six digits that the app shows, or a recovery code with or without its dash.
+type FactorCodeText = string
 
 // Forgotten defines model for Forgotten.
 type Forgotten struct {
@@ -165,6 +198,11 @@ type PasswordChange struct {
 	Password        Password `json:"password"`
 }
 
+// PasswordProof defines model for PasswordProof.
+type PasswordProof struct {
+	Password Password `json:"password"`
+}
+
 // Position A place in the history of a database.
 type Position = db.Position
 
@@ -190,6 +228,13 @@ type Problem struct {
 
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
+
+// Proof One of the two.
+type Proof struct {
+	// Code Six digits that the app shows, or a recovery code with or without its dash.
+	Code     *FactorCodeText `json:"code,omitempty"`
+	Password *Password       `json:"password,omitempty"`
+}
 
 // PublishedKey defines model for PublishedKey.
 type PublishedKey struct {
@@ -220,6 +265,11 @@ type PublishedKeys struct {
 	Keys []PublishedKey `json:"keys"`
 }
 
+// RecoveryCodes defines model for RecoveryCodes.
+type RecoveryCodes struct {
+	RecoveryCodes []string `json:"recovery_codes"`
+}
+
 // Refresh defines model for Refresh.
 type Refresh struct {
 	RefreshToken string `json:"refresh_token"`
@@ -248,20 +298,37 @@ type Reset struct {
 	Password Password `json:"password"`
 }
 
+// SecondCode defines model for SecondCode.
+type SecondCode struct {
+	// Code Six digits that the app shows, or a recovery code with or without its dash.
+	Code FactorCodeText `json:"code"`
+
+	// DeviceToken Of an earlier session at this device.
+	DeviceToken *string `json:"device_token,omitempty"`
+}
+
 // Session defines model for Session.
 type Session struct {
-	CreatedAt time.Time `json:"created_at"`
+	// AuthenticatedAt When its user has proved last who it is.
+	AuthenticatedAt *time.Time `json:"authenticated_at,omitempty"`
+	CreatedAt       time.Time  `json:"created_at"`
 
 	// Current It is that of the token.
 	Current bool `json:"current"`
 
 	// ExpiresAt When it ends if it is not refreshed.
 	ExpiresAt time.Time `json:"expires_at"`
-	SessionID SessionID `json:"session_id"`
+
+	// Factor What proved it.
+	Factor    *SessionFactor `json:"factor,omitempty"`
+	SessionID SessionID      `json:"session_id"`
 
 	// UsedAt When it was last refreshed.
 	UsedAt time.Time `json:"used_at"`
 }
+
+// SessionFactor What proved it.
+type SessionFactor string
 
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
@@ -384,6 +451,36 @@ type EndSessionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// StepUpParams defines parameters for StepUp.
+type StepUpParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// BeginFactorParams defines parameters for BeginFactor.
+type BeginFactorParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ConfirmFactorParams defines parameters for ConfirmFactor.
+type ConfirmFactorParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RenewRecoveryCodesParams defines parameters for RenewRecoveryCodes.
+type RenewRecoveryCodesParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveFactorParams defines parameters for RemoveFactor.
+type RemoveFactorParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // AskResetParams defines parameters for AskReset.
 type AskResetParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -398,6 +495,12 @@ type ResetPasswordParams struct {
 
 // SignInParams defines parameters for SignIn.
 type SignInParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// FinishSignInParams defines parameters for FinishSignIn.
+type FinishSignInParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -429,6 +532,15 @@ type VerifyEmailParams struct {
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
 
+// StepUpJSONRequestBody defines body for StepUp for application/json ContentType.
+type StepUpJSONRequestBody = Proof
+
+// ConfirmFactorJSONRequestBody defines body for ConfirmFactor for application/json ContentType.
+type ConfirmFactorJSONRequestBody = FactorCode
+
+// RemoveFactorJSONRequestBody defines body for RemoveFactor for application/json ContentType.
+type RemoveFactorJSONRequestBody = PasswordProof
+
 // AskResetJSONRequestBody defines body for AskReset for application/json ContentType.
 type AskResetJSONRequestBody = Forgotten
 
@@ -437,6 +549,9 @@ type ResetPasswordJSONRequestBody = Reset
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
+
+// FinishSignInJSONRequestBody defines body for FinishSignIn for application/json ContentType.
+type FinishSignInJSONRequestBody = SecondCode
 
 // RefreshTokensJSONRequestBody defines body for RefreshTokens for application/json ContentType.
 type RefreshTokensJSONRequestBody = Refresh
@@ -600,6 +715,128 @@ func (response EndSession204Response) VisitEndSessionResponse(w http.ResponseWri
 	return nil
 }
 
+type StepUpRequestObject struct {
+	Params StepUpParams
+	Body   *StepUpJSONRequestBody
+}
+
+type StepUpResponseObject interface {
+	VisitStepUpResponse(w http.ResponseWriter) error
+}
+
+type StepUp204Response struct {
+}
+
+func (response StepUp204Response) VisitStepUpResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ShowFactorRequestObject struct {
+}
+
+type ShowFactorResponseObject interface {
+	VisitShowFactorResponse(w http.ResponseWriter) error
+}
+
+type ShowFactor200JSONResponse Factor
+
+func (response ShowFactor200JSONResponse) VisitShowFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginFactorRequestObject struct {
+	Params BeginFactorParams
+}
+
+type BeginFactorResponseObject interface {
+	VisitBeginFactorResponse(w http.ResponseWriter) error
+}
+
+type BeginFactor201JSONResponse BegunFactor
+
+func (response BeginFactor201JSONResponse) VisitBeginFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmFactorRequestObject struct {
+	Params ConfirmFactorParams
+	Body   *ConfirmFactorJSONRequestBody
+}
+
+type ConfirmFactorResponseObject interface {
+	VisitConfirmFactorResponse(w http.ResponseWriter) error
+}
+
+type ConfirmFactor200JSONResponse RecoveryCodes
+
+func (response ConfirmFactor200JSONResponse) VisitConfirmFactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewRecoveryCodesRequestObject struct {
+	Params RenewRecoveryCodesParams
+}
+
+type RenewRecoveryCodesResponseObject interface {
+	VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error
+}
+
+type RenewRecoveryCodes200JSONResponse RecoveryCodes
+
+func (response RenewRecoveryCodes200JSONResponse) VisitRenewRecoveryCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveFactorRequestObject struct {
+	Params RemoveFactorParams
+	Body   *RemoveFactorJSONRequestBody
+}
+
+type RemoveFactorResponseObject interface {
+	VisitRemoveFactorResponse(w http.ResponseWriter) error
+}
+
+type RemoveFactor204Response struct {
+}
+
+func (response RemoveFactor204Response) VisitRemoveFactorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type AskResetRequestObject struct {
 	Params AskResetParams
 	Body   *AskResetJSONRequestBody
@@ -691,6 +928,44 @@ type SignInResponseObject interface {
 type SignIn201JSONResponse Tokens
 
 func (response SignIn201JSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignIn202JSONResponse Challenge
+
+func (response SignIn202JSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FinishSignInRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      FinishSignInParams
+	Body        *FinishSignInJSONRequestBody
+}
+
+type FinishSignInResponseObject interface {
+	VisitFinishSignInResponse(w http.ResponseWriter) error
+}
+
+type FinishSignIn201JSONResponse Tokens
+
+func (response FinishSignIn201JSONResponse) VisitFinishSignInResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -887,6 +1162,24 @@ type StrictServerInterface interface {
 	// EndSession End a session of the user. For shoppers.
 	// (DELETE /v1/me/sessions/{session_id})
 	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
+	// StepUp Prove the session again. For shoppers.
+	// (POST /v1/me/step_up)
+	StepUp(ctx context.Context, request StepUpRequestObject) (StepUpResponseObject, error)
+	// ShowFactor Show whether the user has a second factor. For shoppers.
+	// (GET /v1/me/totp)
+	ShowFactor(ctx context.Context, request ShowFactorRequestObject) (ShowFactorResponseObject, error)
+	// BeginFactor Begin to add a second factor. For shoppers whose session is proved.
+	// (POST /v1/me/totp)
+	BeginFactor(ctx context.Context, request BeginFactorRequestObject) (BeginFactorResponseObject, error)
+	// ConfirmFactor Add the second factor by its first code. For shoppers.
+	// (POST /v1/me/totp/confirmation)
+	ConfirmFactor(ctx context.Context, request ConfirmFactorRequestObject) (ConfirmFactorResponseObject, error)
+	// RenewRecoveryCodes Make new recovery codes. For shoppers whose session is proved, by the second factor.
+	// (POST /v1/me/totp/recovery_codes)
+	RenewRecoveryCodes(ctx context.Context, request RenewRecoveryCodesRequestObject) (RenewRecoveryCodesResponseObject, error)
+	// RemoveFactor Remove the second factor. For shoppers whose session is proved, by it.
+	// (POST /v1/me/totp/removal)
+	RemoveFactor(ctx context.Context, request RemoveFactorRequestObject) (RemoveFactorResponseObject, error)
 	// AskReset Ask for a code that gives an account a new password. For anybody.
 	// (POST /v1/password_resets)
 	AskReset(ctx context.Context, request AskResetRequestObject) (AskResetResponseObject, error)
@@ -896,6 +1189,9 @@ type StrictServerInterface interface {
 	// SignIn Sign in with an e-mail address and a password. For anybody.
 	// (POST /v1/sessions)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
+	// FinishSignIn Finish a sign-in by a code of the second factor. For anybody.
+	// (POST /v1/sessions/{challenge_id})
+	FinishSignIn(ctx context.Context, request FinishSignInRequestObject) (FinishSignInResponseObject, error)
 	// RefreshTokens Get the next tokens of a session for its refresh token. For anybody.
 	// (POST /v1/tokens)
 	RefreshTokens(ctx context.Context, request RefreshTokensRequestObject) (RefreshTokensResponseObject, error)
@@ -1036,6 +1332,102 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "StepUp", Method: "POST", Path: "/v1/me/step_up",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request StepUpRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(StepUpJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.StepUp(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitStepUpResponse, nil
+			},
+		},
+		{
+			Operation: "ShowFactor", Method: "GET", Path: "/v1/me/totp",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowFactorRequestObject
+				answer, err := server.ShowFactor(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowFactorResponse, nil
+			},
+		},
+		{
+			Operation: "BeginFactor", Method: "POST", Path: "/v1/me/totp",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request BeginFactorRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.BeginFactor(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitBeginFactorResponse, nil
+			},
+		},
+		{
+			Operation: "ConfirmFactor", Method: "POST", Path: "/v1/me/totp/confirmation",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ConfirmFactorRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(ConfirmFactorJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ConfirmFactor(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitConfirmFactorResponse, nil
+			},
+		},
+		{
+			Operation: "RenewRecoveryCodes", Method: "POST", Path: "/v1/me/totp/recovery_codes",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RenewRecoveryCodesRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RenewRecoveryCodes(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRenewRecoveryCodesResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveFactor", Method: "POST", Path: "/v1/me/totp/removal",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveFactorRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(RemoveFactorJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveFactor(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveFactorResponse, nil
+			},
+		},
+		{
 			Operation: "AskReset", Method: "POST", Path: "/v1/password_resets",
 			Body: true,
 			Serve: func(r *http.Request) (web.Answer, error) {
@@ -1093,6 +1485,28 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitSignInResponse, nil
+			},
+		},
+		{
+			Operation: "FinishSignIn", Method: "POST", Path: "/v1/sessions/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request FinishSignInRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(FinishSignInJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.FinishSignIn(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitFinishSignInResponse, nil
 			},
 		},
 		{
