@@ -8,6 +8,7 @@ import (
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/work"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/place"
@@ -15,7 +16,7 @@ import (
 
 // owners are the packages of the shop, with what each does besides answering.
 func owners(databases *place.Databases, messages *notify.Messages) []work.Owner {
-	return []work.Owner{account.New(account.Config{Databases: databases}).Work(), messages.Work()}
+	return []work.Owner{account.New(account.Config{Databases: databases}).Work(), messages.Work(), seller.New(seller.Config{Databases: databases}).Work()}
 }
 
 // Topics are those of the shop's events.

@@ -23,6 +23,7 @@ import (
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -64,6 +65,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfUsers()
 	c.callsOfSignIn()
 	c.callsOfFactors()
+	c.callsOfSellers()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
 			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
@@ -100,8 +102,12 @@ func (c *callCounter) serve() {
 	accounts := account.New(account.Config{
 		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, Shop: "Shop", HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
+	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
+	began := time.Now()
+	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts), Permissions: permissions(), Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
+		Routes: routes(accounts, seller.New(seller.Config{Databases: c.databases, Sealer: sellerSealer{secret}})), Permissions: permissions(), Granted: frozen.Granted,
+		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
@@ -144,6 +150,7 @@ func (c *callCounter) callAll(key string, of request) map[string]any {
 		r.Header.Set("Authorization", "Bearer "+of.token)
 	}
 	r.Header.Set("Idempotency-Key", key)
+	r.Header.Set("If-Match", `"1"`)
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	c.server.ServeHTTP(w, r)
@@ -157,16 +164,7 @@ func (c *callCounter) callAll(key string, of request) map[string]any {
 }
 
 func (c *callCounter) callsOfUsers() {
-	token := func(role auth.Role) string {
-		now := time.Now()
-		token, err := c.keys.Issue(auth.Claims{
-			Identity: auth.Identity{Subject: 7, Role: role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
-		})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		return token
-	}
+	token := func(role auth.Role) string { return c.token(7, role) }
 	const user, operation, home = "/v1/users/7", "/v1/users/{user_id}", `{"region":"eu","locale":"de"}`
 	service := token(auth.RoleService)
 	c.call(request{"PUT", user, home, service, http.StatusCreated, 6, 1, operation}) // the user, its event, the version of that, and two for the audit log
@@ -174,6 +172,19 @@ func (c *callCounter) callsOfUsers() {
 	c.call(request{"PUT", user, home, service, http.StatusOK, 2, 1, operation})
 	c.call(request{"GET", user, "", service, http.StatusOK, 1, 0, operation})
 	c.call(request{"GET", "/v1/me", "", token(auth.RoleShopper), http.StatusOK, 1, 0, ""})
+}
+
+// token is that of a user.
+func (c *callCounter) token(user int64, role auth.Role) string {
+	c.t.Helper()
+	now := time.Now()
+	token, err := c.keys.Issue(auth.Claims{
+		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return token
 }
 
 // messages have an inbox, and a worker that brings them there.

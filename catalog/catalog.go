@@ -20,6 +20,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/lifecycle"
@@ -34,7 +35,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), notify.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), notify.Schema(), seller.Schema()}
 }
 
 // Node is a running shop.
@@ -48,6 +49,7 @@ type Node struct {
 	messages  *notify.Messages
 	accounts  *account.Accounts
 	ended     *auth.Ended // sessions
+	sellers   *seller.Sellers
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -140,6 +142,7 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages}, Shop: n.cfg.Messages.Shop,
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
+	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: sellerSealer{secret}})
 	return nil
 }
 
@@ -181,7 +184,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts), Permissions: permissions(), Proved: n.accounts.Proved,
+		Routes: routes(n.accounts, n.sellers), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

@@ -25,6 +25,10 @@ var unreached = map[string][]string{
 	"finishSignIn": {"outcome_unknown"}, "stepUp": {"outcome_unknown"}, "beginFactor": {"outcome_unknown"}, "confirmFactor": {"outcome_unknown"},
 	"removeFactor": {"outcome_unknown"}, "renewRecoveryCodes": {"outcome_unknown"},
 	"changePassword": {"outcome_unknown"}, "askReset": {"outcome_unknown"}, "resetPassword": {"outcome_unknown"},
+
+	// Two requests with one key must meet; the test of package replay has them.
+	"setRole": {"outcome_unknown"}, "apply": {"outcome_unknown", "in_progress"}, "changeApplication": {"outcome_unknown", "in_progress"},
+	"moveSeller": {"outcome_unknown", "in_progress"}, "claimReview": {"outcome_unknown", "in_progress", "mismatch"}, "decideReview": {"outcome_unknown", "in_progress"},
 }
 
 // contract is a shop that is held to its API document.
@@ -35,6 +39,7 @@ type contract struct {
 	admin, service     string
 	challenge, refresh string // of the user who signs in
 	second, proved     string // a challenge and a token of the user who has a second factor
+	sellers            []shot // of all operations of sellers
 }
 
 type shot = contracttest.Shot
@@ -71,6 +76,7 @@ func (c *contract) exercise() {
 	c.exerciseAudit()
 	c.exerciseSignIn()
 	c.exerciseFactors()
+	c.exerciseSellers()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},
@@ -189,6 +195,15 @@ func (c *contract) exerciseAudit() {
 	}
 }
 
+// more is a header with other values of a name.
+func more(h http.Header, name string, values ...string) http.Header {
+	if h = h.Clone(); h == nil {
+		h = http.Header{}
+	}
+	h[name] = values
+	return h
+}
+
 // exerciseForm sends a request in every wrong form.
 func (c *contract) exerciseForm(s shot) {
 	c.t.Helper()
@@ -211,16 +226,17 @@ func (c *contract) exerciseForm(s shot) {
 		with("unauthorized", false, func(s *shot) { s.Token = "" })
 		with("unauthorized", false, func(s *shot) { s.Token += "x" })
 		with("forbidden", false, func(s *shot) {
-			if s.Token = c.admin; !strings.HasPrefix(s.Path, "/v1/me") {
+			ofShoppers := strings.HasPrefix(s.Path, "/v1/me") || strings.HasPrefix(s.Path, "/v1/sellers") && !strings.HasSuffix(s.Path, "/state")
+			if s.Token = c.admin; !ofShoppers {
 				s.Token = c.token(7, auth.RoleShopper)
 			}
 		})
 	}
 	if s.Method != http.MethodGet {
-		with("idempotency_key_missing", true, func(s *shot) { s.Header = http.Header{"Idempotency-Key": nil} })
-		with("idempotency_key_invalid", true, func(s *shot) { s.Header = http.Header{"Idempotency-Key": {"a b"}} })
+		with("idempotency_key_missing", true, func(s *shot) { s.Header = more(s.Header, "Idempotency-Key") })
+		with("idempotency_key_invalid", true, func(s *shot) { s.Header = more(s.Header, "Idempotency-Key", "a b") })
 		if s.Body != "" {
-			with("unsupported_media_type", true, func(s *shot) { s.Header = http.Header{"Content-Type": {"text/plain"}} })
+			with("unsupported_media_type", true, func(s *shot) { s.Header = more(s.Header, "Content-Type", "text/plain") })
 		}
 		return
 	}
@@ -272,6 +288,7 @@ func (c *contract) exerciseOutage() {
 	c.shoot(shot{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`, Want: "unavailable"})
 	c.exerciseSignInOutage(c.token(8, auth.RoleShopper))
 	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
+	c.exerciseSellersOutage()
 	if !strings.Contains(c.logs.String(), "there is no table users") {
 		c.t.Errorf("the log does not say why: %s", c.logs.String())
 	}

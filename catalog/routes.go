@@ -7,15 +7,19 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/seller"
 )
 
 // routes are the operations of all packages.
-func routes(accounts *account.Accounts) []web.Route { return accounts.Routes() }
+func routes(accounts *account.Accounts, sellers *seller.Sellers) []web.Route {
+	return slices.Concat(accounts.Routes(), sellers.Routes())
+}
 
 // permissions are those of all packages.
 func permissions() web.Permissions {
 	all := web.Permissions{}
 	maps.Copy(all, account.Permissions)
+	maps.Copy(all, seller.Permissions)
 	return all
 }
 
@@ -34,7 +38,7 @@ type Allowed struct {
 func Table() []Allowed {
 	may := permissions()
 	var table []Allowed
-	for _, r := range routes(nil) { // nobody calls them
+	for _, r := range routes(nil, nil) { // nobody calls them
 		p := may[r.Operation]
 		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On, p.StepUp})
 	}

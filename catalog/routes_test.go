@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,11 +10,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"sluice/catalog"
+	"sluice/catalog/internal/web"
 	"sluice/core/auth"
 )
 
-// everyRole is all who may ask; none has no token.
-var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, auth.RoleAdmin}
+// everyRole is all who may ask; none has no token. Support and ops are shoppers to whom a role was granted.
+var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, auth.RoleAdmin, web.RoleSupport, web.RoleOps}
+
+var reviewers = []auth.Role{web.RoleSupport, web.RoleOps}
 
 // allowed has the table a second time, literally: a change of who may do what is seen here.
 var allowed = map[string][]auth.Role{
@@ -34,13 +38,26 @@ var allowed = map[string][]auth.Role{
 	"DELETE /v1/me/sessions/{session_id}":     {auth.RoleShopper},
 	"PUT /v1/me/password":                     {auth.RoleShopper},
 
-	"POST /v1/sessions/{challenge_id}": everyRole,
-	"POST /v1/me/step_up":              {auth.RoleShopper},
-	"GET /v1/me/totp":                  {auth.RoleShopper},
-	"POST /v1/me/totp":                 {auth.RoleShopper},
-	"POST /v1/me/totp/confirmation":    {auth.RoleShopper},
-	"POST /v1/me/totp/removal":         {auth.RoleShopper},
-	"POST /v1/me/totp/recovery_codes":  {auth.RoleShopper},
+	"POST /v1/sessions/{challenge_id}":     everyRole,
+	"POST /v1/me/step_up":                  {auth.RoleShopper},
+	"GET /v1/me/totp":                      {auth.RoleShopper},
+	"POST /v1/me/totp":                     {auth.RoleShopper},
+	"POST /v1/me/totp/confirmation":        {auth.RoleShopper},
+	"POST /v1/me/totp/removal":             {auth.RoleShopper},
+	"POST /v1/me/totp/recovery_codes":      {auth.RoleShopper},
+	"GET /v1/users/{user_id}/roles":        {auth.RoleAdmin},
+	"PUT /v1/users/{user_id}/roles/{role}": {auth.RoleAdmin},
+
+	"GET /v1/me/sellers":                           {auth.RoleShopper},
+	"POST /v1/sellers":                             {auth.RoleShopper},
+	"GET /v1/sellers/{seller_id}":                  everyRole,
+	"GET /v1/sellers/{seller_id}/application":      {web.RoleSellerMember, web.RoleSellerOwner},
+	"PUT /v1/sellers/{seller_id}/application":      {web.RoleSellerOwner},
+	"PUT /v1/sellers/{seller_id}/state":            {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/seller_reviews":                       {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"GET /v1/seller_reviews/{seller_id}":           {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"POST /v1/seller_reviews/{seller_id}/claim":    reviewers,
+	"POST /v1/seller_reviews/{seller_id}/decision": reviewers,
 }
 
 // proved are the operations that want a session which was proved lately, literally too.
@@ -55,7 +72,7 @@ var needed = map[string]string{
 // call calls an operation as the bearer of a token, in a form that nobody accepts, and returns the status.
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
-	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001").Replace(o.Path), strings.NewReader("x"))
+	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{seller_id}", "sel_0000000000015", "{role}", "ops").Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -92,10 +109,45 @@ func TestEveryScopeAtEveryOperation(t *testing.T) {
 	}
 }
 
+// as is the token of a user who has a role. Whoever has a granted one, or one in a seller, is a shopper to a token.
+func (s *shop) as(role auth.Role) string {
+	s.t.Helper()
+	if role <= auth.RoleAdmin {
+		return s.token(7, role)
+	}
+	user := 100 + int64(role)
+	s.makeUser(user)
+	if web.Granted.Has(role) {
+		s.grant(user, web.Word(role))
+	}
+	return s.token(user, auth.RoleShopper)
+}
+
+// grant grants a role to a user who is there.
+func (s *shop) grant(user int64, role string) {
+	s.t.Helper()
+	status, _, body := s.ask("PUT", fmt.Sprintf("/v1/users/%d/roles/%s", user, role), s.token(1, auth.RoleAdmin), `{"granted":true,"reason":"a test"}`, "")
+	if status != http.StatusNoContent {
+		s.t.Fatal(status, body)
+	}
+}
+
+// passes reports whether who has a role is let pass: the people of sellers are shoppers, as all people are.
+func passes(may []auth.Role, role auth.Role) bool {
+	person := role == auth.RoleShopper || role > auth.RoleAdmin
+	return slices.Contains(may, role) || person && slices.ContainsFunc(may, func(of auth.Role) bool {
+		return of == auth.RoleShopper || of == web.RoleSellerMember || of == web.RoleSellerOwner
+	})
+}
+
 // TestEveryRoleAtEveryOperation calls each operation in each role. Whoever may not is told so before anything else.
 func TestEveryRoleAtEveryOperation(t *testing.T) {
 	t.Parallel()
 	s := newShop(t).start()
+	tokens := map[auth.Role]string{}
+	for _, role := range everyRole {
+		tokens[role] = s.as(role)
+	}
 	table := catalog.Table()
 	if len(table) != len(allowed) {
 		t.Fatalf("%d operations, and the test knows %d", len(table), len(allowed))
@@ -109,19 +161,21 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 		if !ok {
 			t.Errorf("the test does not know %s %s", o.Method, o.Path)
 		}
-		for _, role := range everyRole {
-			if told := o.Roles == "anybody" || strings.Contains(o.Roles, role.String()); told != slices.Contains(may, role) && role != auth.RoleNone {
-				t.Errorf("%s %s: the table says %q of %v", o.Method, o.Path, o.Roles, role)
+		for role := auth.RoleShopper; role <= web.RoleSellerOwner; role++ {
+			if told := o.Roles == "anybody" || slices.Contains(strings.Split(o.Roles, ", "), web.Word(role)); told != slices.Contains(may, role) && len(may) != len(everyRole) {
+				t.Errorf("%s %s: the table says %q of %s", o.Method, o.Path, o.Roles, web.Word(role))
 			}
+		}
+		for _, role := range everyRole {
 			want := http.StatusForbidden
 			switch {
-			case slices.Contains(may, role):
+			case passes(may, role):
 				want = http.StatusBadRequest // for its body, or for its missing key
 			case role == auth.RoleNone:
 				want = http.StatusUnauthorized
 			}
-			if got := s.call(o, s.token(7, role)); got != want {
-				t.Errorf("%s %s as %v: %d, want %d", o.Method, o.Path, role, got, want)
+			if got := s.call(o, tokens[role]); got != want {
+				t.Errorf("%s %s as %s: %d, want %d", o.Method, o.Path, web.Word(role), got, want)
 			}
 		}
 	}

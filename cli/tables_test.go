@@ -50,6 +50,11 @@ var tables = map[string]access{
 	"challenges":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"factors":            {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"sessions":           {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"granted_roles":      {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"sellers":            {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"seller_history":     {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"seller_approvals":   {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"seller_members":     {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"pools":              {reads: []string{"core/ledger"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"redis_vettings":     {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},
@@ -65,6 +70,7 @@ var tables = map[string]access{
 	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	// Those that each package of the shop has: the statements are made with the name of the owner.
 	"account_outbox": {}, "account_versions": {}, "account_tasks": {}, "account_schedule": {}, "account_replays": {},
+	"seller_outbox": {}, "seller_versions": {}, "seller_tasks": {}, "seller_schedule": {}, "seller_replays": {},
 	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},
 	"database_beats": {reads: []string{"core/db"}, writes: []string{"core/db", "core/place"}}, // the latter tells people a statement
 }

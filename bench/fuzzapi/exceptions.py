@@ -20,6 +20,7 @@ UNTOLD = {
     "the cursor is not one of this list": "a cursor is taken from an answer, and never made",
     "cursor: want the one of the answer before": "likewise, of shut cells",
     "want an id: ses_": "no id is 0, which a pattern cannot tell",
+    "want an id: sel_": "likewise, of sellers",
 }
 
 

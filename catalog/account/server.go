@@ -18,6 +18,9 @@ var Permissions = web.Permissions{
 	"ShowUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersRead, On: "any user"},
 	"MakeUser":  {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeUsersWrite, On: "any user"},
 
+	"ListRoles": {Roles: web.RolesOf(auth.RoleAdmin), On: "any user"},
+	"SetRole":   {Roles: web.RolesOf(auth.RoleAdmin), On: "any user"},
+
 	"RegisterUser":     {Roles: web.Anybody, On: "its own address"},
 	"VerifyEmail":      {Roles: web.Anybody, On: "its own address"},
 	"AskReset":         {Roles: web.Anybody, On: "its own address"},
@@ -41,7 +44,7 @@ var Permissions = web.Permissions{
 
 // author is who makes a request, for the log of privileged acts.
 func author(ctx context.Context) audit.Author {
-	return audit.Author{Actor: audit.By(web.Who(ctx)), Origin: web.Origin(ctx)}
+	return audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}
 }
 
 // Routes are the operations of accounts.

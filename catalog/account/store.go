@@ -48,6 +48,7 @@ type Accounts struct {
 	shop      string
 	hasher    *password.Hasher
 	throttle  *throttle
+	granted   granted
 	now       func() time.Time
 	log       *slog.Logger
 	step      func(name string) // tests stop a request there

@@ -15,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"sluice/core/auth"
 	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/shard"
@@ -32,7 +31,7 @@ const (
 
 // Author is who does an act, and from where.
 type Author struct {
-	Actor  string // By, or another word, such as operator
+	Actor  string // a role and who has it, such as admin:1; or another word, such as operator
 	Origin string // an address and a request; may be empty
 }
 
@@ -98,9 +97,6 @@ func (h *Hash) UnmarshalText(digits []byte) error {
 	_, err := hex.Decode(h[:], digits)
 	return err
 }
-
-// By names the bearer of a token as an actor.
-func By(who auth.Identity) string { return Of(who.Role.String(), who.Subject) }
 
 // Of names an object or an actor by its kind and its number.
 func Of(kind string, id int64) string { return kind + ":" + strconv.FormatInt(id, 10) }

@@ -17,7 +17,8 @@ import (
 type caller struct {
 	auth.Identity
 
-	request       string // its id
+	acts          auth.Role // in which the request was let pass
+	request       string    // its id
 	client        netip.Addr
 	user, address limit.Allowance
 	wrote         db.Position // where the request's write is
@@ -86,7 +87,7 @@ func (s *Server) admit(r *http.Request, c *caller, may Permission) error {
 			return err
 		}
 	}
-	return may.refuse(c.Identity)
+	return s.permit(r.Context(), c, may)
 }
 
 // admitUser lets a shopper pass within its limit. Services and admins have none.

@@ -81,6 +81,9 @@ func ReadHeader(r *http.Request, name string, into any) error {
 // NeedHeader reads a header, which has to be there.
 func NeedHeader(r *http.Request, name string, into any) error {
 	if len(r.Header.Values(name)) == 0 && name != "Idempotency-Key" {
+		if name == "If-Match" {
+			return errVersionMissing
+		}
 		return Malformed("", "the header %s is missing", name)
 	}
 	return ReadHeader(r, name, into)

@@ -45,37 +45,6 @@ func (r Route) label() string {
 	return b.String()
 }
 
-// Roles is a set of roles. The empty set is nobody.
-type Roles uint8
-
-// Anybody is everybody, also without a token.
-const Anybody Roles = 1 << 7
-
-// RolesOf makes a set.
-func RolesOf(list ...auth.Role) (set Roles) {
-	for _, role := range list {
-		set |= 1 << role
-	}
-	return set
-}
-
-// Has reports whether a bearer of the role may make the request.
-func (s Roles) Has(role auth.Role) bool { return s&(Anybody|1<<role) != 0 }
-
-// String lists the roles for people.
-func (s Roles) String() string {
-	if s&Anybody != 0 {
-		return "anybody"
-	}
-	var words []string
-	for role := auth.RoleShopper; role <= auth.RoleAdmin; role++ {
-		if s.Has(role) {
-			words = append(words, role.String())
-		}
-	}
-	return strings.Join(words, ", ")
-}
-
 // Permission says who may call an operation, and on what.
 type Permission struct {
 	Roles Roles

@@ -40,6 +40,8 @@ type Config struct {
 	Lives func(ctx context.Context, who auth.Identity) (bool, error)
 	// Proved refuses a shopper whose session was not proved lately, by a StepUpRequired. It is asked where Permission.StepUp is.
 	Proved func(ctx context.Context, who auth.Identity) error
+	// Granted looks up which roles an admin has granted to a user. Nil: nobody has any.
+	Granted func(ctx context.Context, user int64) (Roles, error)
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit

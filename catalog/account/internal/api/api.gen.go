@@ -19,15 +19,30 @@ import (
 	"sluice/core/ids"
 )
 
+// Defines values for GrantableRole.
+const (
+	GrantableRoleOps     GrantableRole = "ops"
+	GrantableRoleSupport GrantableRole = "support"
+)
+
+// Defines values for GrantedRoleRole.
+const (
+	GrantedRoleRoleOps     GrantedRoleRole = "ops"
+	GrantedRoleRoleSupport GrantedRoleRole = "support"
+)
+
 // Defines values for ProblemCode.
 const (
 	AddressTaken          ProblemCode = "address_taken"
+	ChangedSince          ProblemCode = "changed_since"
 	CodeRefused           ProblemCode = "code_refused"
 	CredentialsRefused    ProblemCode = "credentials_refused"
 	Forbidden             ProblemCode = "forbidden"
 	HeadersTooLarge       ProblemCode = "headers_too_large"
 	IdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
 	IdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	IfMatchMissing        ProblemCode = "if_match_missing"
+	InProgress            ProblemCode = "in_progress"
 	Internal              ProblemCode = "internal"
 	Malformed             ProblemCode = "malformed"
 	MethodNotAllowed      ProblemCode = "method_not_allowed"
@@ -36,14 +51,18 @@ const (
 	NotFound              ProblemCode = "not_found"
 	OutcomeUnknown        ProblemCode = "outcome_unknown"
 	Overloaded            ProblemCode = "overloaded"
+	OwnSeller             ProblemCode = "own_seller"
 	PasswordRefused       ProblemCode = "password_refused"
 	PayloadTooLarge       ProblemCode = "payload_too_large"
 	RateLimited           ProblemCode = "rate_limited"
 	RequestTimeout        ProblemCode = "request_timeout"
+	ReviewClaimed         ProblemCode = "review_claimed"
+	SecondReviewer        ProblemCode = "second_reviewer"
 	StepUpRequired        ProblemCode = "step_up_required"
 	TooManyMessages       ProblemCode = "too_many_messages"
 	Unauthorized          ProblemCode = "unauthorized"
 	Unavailable           ProblemCode = "unavailable"
+	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
 	UnknownUser           ProblemCode = "unknown_user"
 	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
@@ -171,6 +190,27 @@ type Forgotten struct {
 	Email Email `json:"email"`
 }
 
+// GrantableRole defines model for GrantableRole.
+type GrantableRole string
+
+// GrantedRole defines model for GrantedRole.
+type GrantedRole struct {
+	GrantedAt time.Time `json:"granted_at"`
+
+	// GrantedBy A kind, and what tells one of them from others.
+	GrantedBy AuditName       `json:"granted_by"`
+	Reason    string          `json:"reason"`
+	Role      GrantedRoleRole `json:"role"`
+}
+
+// GrantedRoleRole defines model for GrantedRole.Role.
+type GrantedRoleRole string
+
+// GrantedRoles defines model for GrantedRoles.
+type GrantedRoles struct {
+	Data []GrantedRole `json:"data"`
+}
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 
@@ -265,6 +305,9 @@ type PublishedKeys struct {
 	Keys []PublishedKey `json:"keys"`
 }
 
+// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
+type Reason = string
+
 // RecoveryCodes defines model for RecoveryCodes.
 type RecoveryCodes struct {
 	RecoveryCodes []string `json:"recovery_codes"`
@@ -298,6 +341,14 @@ type Reset struct {
 	Password Password `json:"password"`
 }
 
+// RoleChange defines model for RoleChange.
+type RoleChange struct {
+	Granted bool `json:"granted"`
+
+	// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
+	Reason Reason `json:"reason"`
+}
+
 // SecondCode defines model for SecondCode.
 type SecondCode struct {
 	// Code Six digits that the app shows, or a recovery code with or without its dash.
@@ -306,6 +357,9 @@ type SecondCode struct {
 	// DeviceToken Of an earlier session at this device.
 	DeviceToken *string `json:"device_token,omitempty"`
 }
+
+// SellerID defines model for SellerID.
+type SellerID = ids.Seller
 
 // Session defines model for Session.
 type Session struct {
@@ -523,6 +577,12 @@ type MakeUserParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// SetRoleParams defines parameters for SetRole.
+type SetRoleParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // VerifyEmailParams defines parameters for VerifyEmail.
 type VerifyEmailParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -561,6 +621,9 @@ type RegisterUserJSONRequestBody = Registration
 
 // MakeUserJSONRequestBody defines body for MakeUser for application/json ContentType.
 type MakeUserJSONRequestBody = NewUser
+
+// SetRoleJSONRequestBody defines body for SetRole for application/json ContentType.
+type SetRoleJSONRequestBody = RoleChange
 
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = Code
@@ -1115,6 +1178,47 @@ func (response MakeUser201JSONResponse) VisitMakeUserResponse(w http.ResponseWri
 	return err
 }
 
+type ListRolesRequestObject struct {
+	UserID UserID `json:"user_id"`
+}
+
+type ListRolesResponseObject interface {
+	VisitListRolesResponse(w http.ResponseWriter) error
+}
+
+type ListRoles200JSONResponse GrantedRoles
+
+func (response ListRoles200JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetRoleRequestObject struct {
+	UserID UserID        `json:"user_id"`
+	Role   GrantableRole `json:"role"`
+	Params SetRoleParams
+	Body   *SetRoleJSONRequestBody
+}
+
+type SetRoleResponseObject interface {
+	VisitSetRoleResponse(w http.ResponseWriter) error
+}
+
+type SetRole204Response struct {
+}
+
+func (response SetRole204Response) VisitSetRoleResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type VerifyEmailRequestObject struct {
 	ChallengeID ChallengeID `json:"challenge_id"`
 	Params      VerifyEmailParams
@@ -1204,6 +1308,12 @@ type StrictServerInterface interface {
 	// MakeUser Make a user known who has an id already. For services and admins.
 	// (PUT /v1/users/{user_id})
 	MakeUser(ctx context.Context, request MakeUserRequestObject) (MakeUserResponseObject, error)
+	// ListRoles List the roles that were granted to a user. For admins.
+	// (GET /v1/users/{user_id}/roles)
+	ListRoles(ctx context.Context, request ListRolesRequestObject) (ListRolesResponseObject, error)
+	// SetRole Grant a role to a user, or take it away. For admins.
+	// (PUT /v1/users/{user_id}/roles/{role})
+	SetRole(ctx context.Context, request SetRoleRequestObject) (SetRoleResponseObject, error)
 	// VerifyEmail Make the user who registered, by the code that was sent. For anybody.
 	// (POST /v1/verifications/{challenge_id})
 	VerifyEmail(ctx context.Context, request VerifyEmailRequestObject) (VerifyEmailResponseObject, error)
@@ -1581,6 +1691,45 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitMakeUserResponse, nil
+			},
+		},
+		{
+			Operation: "ListRoles", Method: "GET", Path: "/v1/users/{user_id}/roles",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListRolesRequestObject
+				if err := web.ReadPath(r, "user_id", &request.UserID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListRoles(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListRolesResponse, nil
+			},
+		},
+		{
+			Operation: "SetRole", Method: "PUT", Path: "/v1/users/{user_id}/roles/{role}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SetRoleRequestObject
+				if err := web.ReadPath(r, "user_id", &request.UserID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "role", &request.Role); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SetRoleJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SetRole(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSetRoleResponse, nil
 			},
 		},
 		{

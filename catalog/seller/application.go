@@ -1,0 +1,221 @@
+package seller
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+
+	"sluice/catalog/internal/web"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/problem"
+	"sluice/core/shard"
+	"sluice/core/stock"
+)
+
+const (
+	insertSeller = "INSERT INTO sellers__ (seller_id, state, applicant, application, applied_at) VALUES (?, ?, ?, ?, NOW(3))"
+	insertMember = "INSERT INTO seller_members__ (seller_id, user_id, role, since) VALUES (?, ?, ?, NOW(3))"
+	countWaiting = "SELECT COUNT(*), COALESCE(SUM(seller_id = ?), 0) FROM sellers__ WHERE applicant = ? AND state IN ('applied', 'in_review')"
+	updateSealed = "UPDATE sellers__ SET application = ?, version = version + 1 WHERE seller_id = ? AND state = 'applied' AND version = ?"
+
+	// The row of the member makes sure that a seller's people read their own seller only.
+	selectApplication = "SELECT s.state, s.version, s.applied_at, s.application, " +
+		"COALESCE((SELECT h.reason FROM seller_history__ AS h WHERE h.seller_id = s.seller_id AND h.to_state = 'rejected'), '') " +
+		"FROM sellers__ AS s JOIN seller_members__ AS m ON m.seller_id = s.seller_id WHERE s.seller_id = ? AND m.user_id = ?"
+	selectPublic = "SELECT state, application FROM sellers__ WHERE seller_id = ?"
+	selectMine   = "SELECT s.seller_id, s.state, s.version, s.applied_at, m.role FROM seller_members__ AS m JOIN sellers__ AS s ON s.seller_id = m.seller_id " +
+		"WHERE m.user_id = ? ORDER BY s.applied_at, s.seller_id LIMIT ?"
+)
+
+// The roles of the people of a seller.
+const (
+	roleOwner  = "owner"
+	roleMember = "member"
+)
+
+const (
+	waitingMax = 5   // applications of a user that wait or are in review
+	mineMax    = 100 // sellers that a user's list has
+)
+
+// Apply makes a seller that applies. Who applies is its owner.
+func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, error) {
+	if p := a.check(); p != nil {
+		return Seller{}, p
+	}
+	id := s.sealer.Draw(by.User, by.Key)
+	sealed, err := s.seal(id, &a)
+	if err != nil {
+		return Seller{}, err
+	}
+	if err := s.mayApply(ctx, id, by.User); err != nil {
+		return Seller{}, err
+	}
+	return s.once(ctx, id, by, "apply", a, func(c *change) (Seller, error) {
+		_, err := c.in.ExecContext(ctx, insertSeller, id, StateApplied, by.User, sealed)
+		switch {
+		case db.Answer(err) == db.AnswerDuplicate: // the answer is not kept any more, and the key has made a seller
+			return Seller{}, &problem.Problem{Kind: problem.Mismatch}
+		case err != nil:
+			return Seller{}, db.WriteError("write seller", err)
+		}
+		if _, err := c.in.ExecContext(ctx, insertMember, id, by.User, roleOwner); err != nil {
+			return Seller{}, db.WriteError("write owner", err)
+		}
+		l, err := c.lock(ctx, id)
+		if err != nil {
+			return Seller{}, err
+		}
+		return l.Seller, c.tell(ctx, &l.Seller, "", "")
+	})
+}
+
+// mayApply bounds the applications of a user that wait. Two that are made at once may be one more than a user may have.
+func (s *Sellers) mayApply(ctx context.Context, id ids.Seller, user ids.User) error {
+	waiting, known := 0, false
+	for _, p := range s.databases.All(shard.Values) {
+		var here, mine int
+		if err := p.In(p.Writer()).QueryRowContext(ctx, countWaiting, id, user).Scan(&here, &mine); err != nil {
+			return readError(p, err)
+		}
+		waiting, known = waiting+here, known || mine > 0
+	}
+	if waiting >= waitingMax && !known {
+		return wrongState("%d applications wait or are in review", waiting)
+	}
+	return nil
+}
+
+// Change changes what a seller applied with, as long as nobody reviews it.
+func (s *Sellers) Change(ctx context.Context, by Caller, id ids.Seller, from web.Version, a Application) (Seller, error) {
+	if p := a.check(); p != nil {
+		return Seller{}, p
+	}
+	sealed, err := s.seal(id, &a)
+	if err != nil {
+		return Seller{}, err
+	}
+	asked := struct {
+		From web.Version
+		To   Application
+	}{from, a}
+	return s.once(ctx, id, by, "change", asked, func(c *change) (Seller, error) {
+		l, err := c.owned(ctx, id)
+		switch {
+		case err != nil:
+			return Seller{}, err
+		case l.State != StateApplied:
+			return Seller{}, wrongState("the seller is %s", l.State)
+		case l.Version != int64(from):
+			return Seller{}, web.ErrChanged
+		}
+		if _, err := c.in.ExecContext(ctx, updateSealed, sealed, id, l.Version); err != nil {
+			return Seller{}, db.WriteError("change application", err)
+		}
+		l.Version++
+		return l.Seller, nil
+	})
+}
+
+// owned locks a seller of which the caller is an owner. For others there is none, and for members it is forbidden.
+func (c *change) owned(ctx context.Context, id ids.Seller) (*locked, error) {
+	l, err := c.lock(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	switch role, err := c.role(ctx, id, c.by.User); {
+	case err != nil:
+		return nil, err
+	case role == "":
+		return nil, errUnknown
+	case role != roleOwner:
+		return nil, errForbidden
+	}
+	return l, nil
+}
+
+func (s *Sellers) seal(id ids.Seller, a *Application) ([]byte, error) {
+	plain, err := json.Marshal(a)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
+	}
+	return s.sealer.Seal(id, plain), nil
+}
+
+func (s *Sellers) open(id ids.Seller, sealed []byte) (a Application, err error) {
+	plain, err := s.sealer.Open(id, sealed)
+	if err != nil {
+		return a, fmt.Errorf("seller %s: %w", id, err)
+	}
+	err = json.Unmarshal(plain, &a)
+	return a, err
+}
+
+// Applied is what a seller applied with, for its people.
+type Applied struct {
+	Seller
+	Application
+
+	Reason string // why it was rejected
+}
+
+// Application shows one of the people of a seller what it applied with.
+func (s *Sellers) Application(ctx context.Context, user ids.User, id ids.Seller) (Applied, error) {
+	p := s.at(id)
+	a := Applied{Seller: Seller{ID: id}}
+	var sealed []byte
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectApplication, id, user).Scan(&a.State, &a.Version, &a.AppliedAt, &sealed, &a.Reason)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Applied{}, errUnknown
+	case err != nil:
+		return Applied{}, readError(p, err)
+	}
+	a.Application, err = s.open(id, sealed)
+	return a, err
+}
+
+// Public is who a seller is, for anybody.
+func (s *Sellers) Public(ctx context.Context, id ids.Seller) (State, Application, error) {
+	p := s.at(id)
+	var state State
+	var sealed []byte
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectPublic, id).Scan(&state, &sealed)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && !Means(state).shown:
+		return "", Application{}, errUnknown
+	case err != nil:
+		return "", Application{}, readError(p, err)
+	}
+	a, err := s.open(id, sealed)
+	return state, a, err
+}
+
+// Membership is a seller in which a user is somebody.
+type Membership struct {
+	Seller
+
+	Role string
+}
+
+// Mine lists the sellers in which a user is somebody. They are in any place, so that all places are asked.
+func (s *Sellers) Mine(ctx context.Context, user ids.User) (all []Membership, err error) {
+	for _, p := range s.databases.All(shard.Values) {
+		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
+			var m Membership
+			err := row.Scan(&m.ID, &m.State, &m.Version, &m.AppliedAt, &m.Role)
+			all = append(all, m)
+			return err
+		}, selectMine, user, mineMax)
+		if err != nil {
+			return nil, readError(p, err)
+		}
+	}
+	slices.SortFunc(all, func(a, b Membership) int { return a.earlier(&b.Seller) })
+	return all[:min(len(all), mineMax)], nil
+}

@@ -1,0 +1,298 @@
+package seller
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/catalog/account/audit"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/problem"
+	"sluice/core/shard"
+	"sluice/core/text"
+)
+
+const (
+	claimLife     = 30 * time.Minute
+	approvalsWant = 2
+
+	selectWaiting = "SELECT s.seller_id, s.state, s.version, s.applied_at, " + selectApprovers + " FROM sellers__ AS s " +
+		"WHERE s.state IN ('applied', 'in_review') AND (s.claim_ends_at IS NULL OR s.claim_ends_at <= NOW(3)) " +
+		"AND (s.applied_at > ? OR s.applied_at = ? AND s.seller_id > ?) ORDER BY s.applied_at, s.seller_id LIMIT ?"
+	selectReview = "SELECT s.state, s.version, s.applied_at, s.application, s.claimed_by, s.claim_ends_at, " + selectApprovers + " FROM sellers__ AS s WHERE s.seller_id = ?"
+	// The people who have approved, with a comma between them.
+	selectApprovers = "COALESCE((SELECT GROUP_CONCAT(a.user_id ORDER BY a.at) FROM seller_approvals__ AS a WHERE a.seller_id = s.seller_id), '')"
+	selectHistory   = "SELECT at, COALESCE(from_state, ''), to_state, actor, reason FROM seller_history__ WHERE seller_id = ? ORDER BY version LIMIT 100"
+
+	claimSeller    = "UPDATE sellers__ SET claimed_by = ?, claim_ends_at = NOW(3) + INTERVAL ? SECOND WHERE seller_id = ?"
+	unclaimSeller  = "UPDATE sellers__ SET claimed_by = NULL, claim_ends_at = NULL WHERE seller_id = ?"
+	insertApproval = "INSERT INTO seller_approvals__ (seller_id, user_id, reason, at) VALUES (?, ?, ?, NOW(3))"
+	countApprovals = "SELECT COUNT(*) FROM seller_approvals__ WHERE seller_id = ?"
+)
+
+// Waiting is an application that waits for a review.
+type Waiting struct {
+	Seller
+
+	Approvals []ids.User // in their order
+}
+
+// Cursor is where a page of the queue ends.
+type Cursor struct {
+	At time.Time
+	ID ids.Seller
+}
+
+// ParseCursor reads what String writes. The empty text is the beginning.
+func ParseCursor(text string) (c Cursor, err error) {
+	if text == "" {
+		return Cursor{}, nil
+	}
+	at, id, _ := strings.Cut(text, ".")
+	ms, err1 := strconv.ParseInt(at, 10, 64)
+	n, err2 := strconv.ParseInt(id, 10, 64)
+	c = Cursor{time.UnixMilli(ms).UTC(), ids.Seller(n)}
+	if errors.Join(err1, err2) != nil || n < 1 || ms < 0 || ms > 1e14 || c.String() != text {
+		return Cursor{}, errors.New("the cursor is not one of this list")
+	}
+	return c, nil
+}
+
+// String is the cursor for the next page.
+func (c Cursor) String() string { return fmt.Sprintf("%d.%d", c.At.UnixMilli(), int64(c.ID)) }
+
+func (s *Seller) earlier(than *Seller) int {
+	return cmp.Or(s.AppliedAt.Compare(than.AppliedAt), cmp.Compare(s.ID, than.ID))
+}
+
+// Queue lists the applications that nobody has claimed, the oldest first. Next is zero after the last page.
+func (s *Sellers) Queue(ctx context.Context, after Cursor, limit int) (all []Waiting, next Cursor, err error) {
+	if after == (Cursor{}) {
+		after.At = time.UnixMilli(0).UTC() // MySQL has no year 1
+	}
+	for _, p := range s.databases.All(shard.Values) {
+		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
+			var w Waiting
+			var approvers string
+			err := row.Scan(&w.ID, &w.State, &w.Version, &w.AppliedAt, &approvers)
+			if err == nil {
+				w.Approvals, err = users(approvers)
+			}
+			all = append(all, w)
+			return err
+		}, selectWaiting, after.At, after.At, int64(after.ID), limit+1)
+		if err != nil {
+			return nil, Cursor{}, readError(p, err)
+		}
+	}
+	slices.SortFunc(all, func(a, b Waiting) int { return a.earlier(&b.Seller) })
+	if len(all) > limit {
+		last := all[limit-1]
+		return all[:limit], Cursor{last.AppliedAt, last.ID}, nil
+	}
+	return all, Cursor{}, nil
+}
+
+// users reads ids with a comma between them.
+func users(list string) (all []ids.User, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for id := range strings.SplitSeq(list, ",") {
+		n, ok := ids.Parse(id)
+		if !ok {
+			return nil, fmt.Errorf("%q is no list of users", list)
+		}
+		all = append(all, ids.User(n))
+	}
+	return all, nil
+}
+
+// Move is a line of a seller's history.
+type Move struct {
+	At            time.Time
+	From, To      State // from is empty for the first one
+	Actor, Reason string
+}
+
+// Review is all that a reviewer sees.
+type Review struct {
+	Waiting
+
+	Application Application
+	ClaimedBy   ids.User // 0: nobody
+	ClaimEndsAt time.Time
+	History     []Move
+}
+
+// Review shows a seller to reviewers.
+func (s *Sellers) Review(ctx context.Context, id ids.Seller) (r Review, err error) {
+	p := s.at(id)
+	r.ID = id
+	var sealed []byte
+	var approvers string
+	var by sql.Null[ids.User]
+	var ends sql.NullTime
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectReview, id).Scan(&r.State, &r.Version, &r.AppliedAt, &sealed, &by, &ends, &approvers)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return r, errUnknown
+	case err != nil:
+		return r, readError(p, err)
+	}
+	r.ClaimedBy, r.ClaimEndsAt = by.V, ends.Time
+	if r.Approvals, err = users(approvers); err != nil {
+		return r, err
+	}
+	err = db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
+		var m Move
+		err := row.Scan(&m.At, &m.From, &m.To, &m.Actor, &m.Reason)
+		r.History = append(r.History, m)
+		return err
+	}, selectHistory, id)
+	if err != nil {
+		return r, readError(p, err)
+	}
+	r.Application, err = s.open(id, sealed)
+	return r, err
+}
+
+// Claim keeps an application to a reviewer for a while. Who has it may claim it again.
+func (s *Sellers) Claim(ctx context.Context, by Caller, id ids.Seller) (Seller, error) {
+	return s.once(ctx, id, by, "claim", nil, func(c *change) (Seller, error) {
+		l, err := c.reviewable(ctx, id)
+		if err != nil {
+			return Seller{}, err
+		}
+		if l.State == StateApplied {
+			if err := c.move(ctx, l, StateInReview, byReview, ""); err != nil {
+				return Seller{}, err
+			}
+		}
+		if _, err := c.in.ExecContext(ctx, claimSeller, by.User, int64(claimLife/time.Second), id); err != nil {
+			return Seller{}, db.WriteError("claim a review", err)
+		}
+		c.privileged(l, "seller.claim", "")
+		return l.Seller, nil
+	})
+}
+
+// reviewable locks a seller that the caller may review.
+func (c *change) reviewable(ctx context.Context, id ids.Seller) (*locked, error) {
+	l, err := c.lock(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	role, err := c.role(ctx, id, c.by.User)
+	switch {
+	case err != nil:
+		return nil, err
+	case role != "" || l.applicant == c.by.User:
+		return nil, errOwn
+	case l.State != StateApplied && l.State != StateInReview:
+		return nil, wrongState("the seller is %s", l.State)
+	case l.claimed && l.reviewer != c.by.User:
+		return nil, errClaimed
+	}
+	return l, nil
+}
+
+// checkReason refuses what is no reason.
+func checkReason(reason string) *problem.Problem {
+	if err := text.Check(reason, lineBytesMax); err != nil {
+		return malformed("/reason", "%v", err)
+	}
+	return nil
+}
+
+// Decide approves or rejects an application that the caller has claimed. A seller opens by the approvals of two people.
+func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, approve bool, reason string) (Seller, error) {
+	if p := checkReason(reason); p != nil {
+		return Seller{}, p
+	}
+	asked := struct {
+		Approve bool
+		Reason  string
+	}{approve, reason}
+	return s.once(ctx, id, by, "decide", asked, func(c *change) (Seller, error) {
+		l, err := c.reviewable(ctx, id)
+		switch {
+		case err != nil:
+			return Seller{}, err
+		case !l.claimed:
+			return Seller{}, wrongState("claim the review first")
+		}
+		act, from := "seller.reject", l.State
+		if approve {
+			act = "seller.approve"
+			err = c.approve(ctx, l, reason)
+		} else {
+			err = c.move(ctx, l, StateRejected, byReview, reason)
+		}
+		if err != nil {
+			return Seller{}, err
+		}
+		if _, err := c.in.ExecContext(ctx, unclaimSeller, id); err != nil {
+			return Seller{}, db.WriteError("end a claim", err)
+		}
+		c.privileged(l, act, reason, audit.Change{Name: "state", Before: from, After: l.State})
+		return l.Seller, nil
+	})
+}
+
+// approve notes an approval, and opens the seller if it is enough.
+func (c *change) approve(ctx context.Context, l *locked, reason string) error {
+	_, err := c.in.ExecContext(ctx, insertApproval, l.ID, c.by.User, reason)
+	switch {
+	case db.Answer(err) == db.AnswerDuplicate:
+		return errSecond
+	case err != nil:
+		return db.WriteError("approve", err)
+	}
+	var have int
+	if err := c.in.QueryRowContext(ctx, countApprovals, l.ID).Scan(&have); err != nil {
+		return db.WriteError("count approvals", err)
+	}
+	if have < approvalsWant {
+		return nil
+	}
+	return c.move(ctx, l, StateOpen, byReview, reason)
+}
+
+// Move suspends a seller, opens it again, or closes it. The state that it has already is a success.
+func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, to State, reason string) (Seller, error) {
+	if p := checkReason(reason); p != nil {
+		return Seller{}, p
+	}
+	asked := struct {
+		To     State
+		Reason string
+	}{to, reason}
+	return s.once(ctx, id, by, "move", asked, func(c *change) (Seller, error) {
+		l, err := c.lock(ctx, id)
+		if err != nil || l.State == to {
+			return l.ofSeller(), err
+		}
+		from := l.State
+		if err := c.move(ctx, l, to, byOperator, reason); err != nil {
+			return Seller{}, err
+		}
+		c.privileged(l, "seller.move", reason, audit.Change{Name: "state", Before: from, After: to})
+		return l.Seller, nil
+	})
+}
+
+// ofSeller is the seller, or nothing of none.
+func (l *locked) ofSeller() Seller {
+	if l == nil {
+		return Seller{}
+	}
+	return l.Seller
+}

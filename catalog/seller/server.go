@@ -1,0 +1,137 @@
+package seller
+
+import (
+	"context"
+
+	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/web"
+	"sluice/catalog/seller/internal/api"
+	"sluice/core/auth"
+	"sluice/core/ids"
+)
+
+// Permissions says who may call which operation.
+var Permissions = web.Permissions{
+	"Apply":             {Roles: web.RolesOf(auth.RoleShopper), On: "a seller of its own"},
+	"ListMySellers":     {Roles: web.RolesOf(auth.RoleShopper), On: "the sellers in which it is somebody"},
+	"ShowSeller":        {Roles: web.Anybody, On: "any seller that has opened"},
+	"ShowApplication":   {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"ChangeApplication": {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
+
+	"ListReviews":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
+	"ShowReview":   {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
+	"ClaimReview":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
+	"DecideReview": {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
+	"MoveSeller":   {Roles: web.RolesOf(web.RoleOps, auth.RoleAdmin), On: "any seller"},
+}
+
+// Routes are the operations of sellers.
+func (s *Sellers) Routes() []web.Route { return api.Routes(server{s}) }
+
+// server answers requests.
+type server struct{ *Sellers }
+
+var _ api.StrictServerInterface = server{}
+
+// me is the user of the token of a request.
+func me(ctx context.Context) ids.User { return ids.User(web.Who(ctx).Subject) }
+
+// caller is who asks for a write.
+func caller(ctx context.Context, key string) Caller {
+	return Caller{Author: audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}, User: me(ctx), Key: key}
+}
+
+// wrote tells the client where its write is, and what became of the seller.
+func (s server) wrote(ctx context.Context, of Seller) api.Seller {
+	web.Wrote(ctx, s.at(of.ID).Position(ctx))
+	return api.Seller{SellerID: of.ID, State: api.SellerState(of.State), AppliedAt: shown(of.AppliedAt), Version: int(of.Version)}
+}
+
+// Apply implements api.StrictServerInterface.
+func (s server) Apply(ctx context.Context, r api.ApplyRequestObject) (api.ApplyResponseObject, error) {
+	of, err := s.Sellers.Apply(ctx, caller(ctx, r.Params.IdempotencyKey), sent(r.Body))
+	if err != nil {
+		return nil, err
+	}
+	return api.Apply201JSONResponse{Body: s.wrote(ctx, of), Headers: api.Apply201ResponseHeaders{ETag: web.Version(of.Version)}}, nil
+}
+
+// ChangeApplication implements api.StrictServerInterface.
+func (s server) ChangeApplication(ctx context.Context, r api.ChangeApplicationRequestObject) (api.ChangeApplicationResponseObject, error) {
+	of, err := s.Change(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, r.Params.IfMatch, sent(r.Body))
+	if err != nil {
+		return nil, err
+	}
+	return api.ChangeApplication200JSONResponse{Body: s.wrote(ctx, of), Headers: api.ChangeApplication200ResponseHeaders{ETag: web.Version(of.Version)}}, nil
+}
+
+// ShowApplication implements api.StrictServerInterface.
+func (s server) ShowApplication(ctx context.Context, r api.ShowApplicationRequestObject) (api.ShowApplicationResponseObject, error) {
+	a, err := s.Application(ctx, me(ctx), r.SellerID)
+	if err != nil {
+		return nil, err
+	}
+	of := shownApplication(a.Application)
+	body := api.ApplicationOfSeller{
+		SellerID: a.ID, State: api.SellerState(a.State), AppliedAt: shown(a.AppliedAt), Version: int(a.Version),
+		LegalName: of.LegalName, LicenceNo: of.LicenceNo, Address: of.Address, Documents: of.Documents,
+	}
+	if a.Reason != "" {
+		body.Reason = &a.Reason
+	}
+	return api.ShowApplication200JSONResponse{Body: body, Headers: api.ShowApplication200ResponseHeaders{ETag: web.Version(a.Version)}}, nil
+}
+
+// ShowSeller implements api.StrictServerInterface.
+func (s server) ShowSeller(ctx context.Context, r api.ShowSellerRequestObject) (api.ShowSellerResponseObject, error) {
+	state, a, err := s.Public(ctx, r.SellerID)
+	if err != nil {
+		return nil, err
+	}
+	of := shownApplication(a)
+	return api.ShowSeller200JSONResponse{SellerID: r.SellerID, State: api.SellerState(state), LegalName: of.LegalName, Address: of.Address}, nil
+}
+
+// ListMySellers implements api.StrictServerInterface.
+func (s server) ListMySellers(ctx context.Context, _ api.ListMySellersRequestObject) (api.ListMySellersResponseObject, error) {
+	all, err := s.Mine(ctx, me(ctx))
+	if err != nil {
+		return nil, err
+	}
+	list := api.ListMySellers200JSONResponse{Data: []api.Membership{}}
+	for _, m := range all {
+		list.Data = append(list.Data, api.Membership{
+			SellerID: m.ID, State: api.SellerState(m.State), AppliedAt: shown(m.AppliedAt), Version: int(m.Version), Role: api.MemberRole(m.Role),
+		})
+	}
+	return list, nil
+}
+
+// sent is an application as it was sent.
+func sent(a *api.Application) Application {
+	of := Application{
+		LegalName: a.LegalName, LicenceNo: a.LicenceNo, Address: Address{Country: a.Address.Country, Text: a.Address.Text},
+	}
+	if a.Address.Divisions != nil {
+		of.Address.Divisions = *a.Address.Divisions
+	}
+	for _, d := range a.Documents {
+		of.Documents = append(of.Documents, Document{Kind: string(d.Kind), Key: d.Key, SHA256: d.Sha256})
+	}
+	return of
+}
+
+// shownApplication is an application as the API shows it.
+func shownApplication(a Application) api.Application {
+	of := api.Application{
+		LegalName: a.LegalName, LicenceNo: a.LicenceNo, Address: api.SellerAddress{Country: a.Address.Country, Text: a.Address.Text},
+		Documents: []api.Document{},
+	}
+	if len(a.Address.Divisions) > 0 {
+		of.Address.Divisions = &a.Address.Divisions
+	}
+	for _, d := range a.Documents {
+		of.Documents = append(of.Documents, api.Document{Kind: api.DocumentKind(d.Kind), Key: d.Key, Sha256: d.SHA256})
+	}
+	return of
+}

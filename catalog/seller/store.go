@@ -1,0 +1,202 @@
+package seller
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/outbox"
+	"sluice/catalog/internal/replay"
+	"sluice/catalog/internal/work"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/shard"
+	"sluice/core/stock"
+)
+
+// Sealer keeps what is personal of sellers.
+type Sealer interface {
+	// Seal encrypts what a seller applied with. It opens for the same seller only.
+	Seal(seller ids.Seller, plain []byte) []byte
+	// Open decrypts it.
+	Open(seller ids.Seller, sealed []byte) ([]byte, error)
+	// Draw draws the id of a seller. A repetition of the user's request draws the same, so it finds the place of the first one.
+	Draw(user ids.User, key string) ids.Seller
+}
+
+// Config has what sellers call.
+type Config struct {
+	Databases *place.Databases // the caller closes them
+	Sealer    Sealer
+}
+
+// Sellers has the sellers. It is safe for concurrent use.
+type Sellers struct {
+	databases *place.Databases
+	sealer    Sealer
+	acts      audit.Log
+}
+
+// New makes the sellers.
+func New(cfg Config) *Sellers { return &Sellers{databases: cfg.Databases, sealer: cfg.Sealer} }
+
+// topic has the events of sellers. Their aggregate is the seller.
+const topic = "sluice.sellers.v1"
+
+// Work is what the package does besides answering.
+func (s *Sellers) Work() work.Owner {
+	return work.Owner{Name: owner, Kind: shard.Values, Topics: []string{topic}}
+}
+
+// shardOf is the logical shard of a seller.
+func shardOf(id ids.Seller) shard.Shard { return shard.OfValue(id.String()) }
+
+// at is where the rows of a seller are.
+func (s *Sellers) at(id ids.Seller) place.Place { return s.databases.At(shardOf(id)) }
+
+// Caller is who asks for a write, under which key.
+type Caller struct {
+	audit.Author
+
+	User ids.User
+	Key  string
+}
+
+const (
+	lockSeller = "SELECT state, version, applied_at, applicant, application, claimed_by, claim_ends_at > NOW(3) FROM sellers__ WHERE seller_id = ? FOR UPDATE"
+	moveSeller = "UPDATE sellers__ SET state = ?, version = version + 1 WHERE seller_id = ? AND state = ?"
+	insertMove = "INSERT INTO seller_history__ (seller_id, version, from_state, to_state, at, actor, reason) VALUES (?, ?, ?, ?, NOW(3), ?, ?)"
+	selectRole = "SELECT role FROM seller_members__ WHERE seller_id = ? AND user_id = ?"
+)
+
+// locked is a seller whose row is locked until the transaction ends.
+type locked struct {
+	Seller
+
+	applicant ids.User
+	sealed    []byte
+	reviewer  ids.User // 0: nobody has claimed it
+	claimed   bool     // the claim has not ended
+}
+
+// change is a transaction that changes a seller.
+type change struct {
+	s  *Sellers
+	p  place.Place
+	tx *sql.Tx
+	in place.Conn
+	by Caller
+	// act is what the audit log gets, behind all else.
+	act *audit.Act
+}
+
+// once changes a seller, or finds what the same request did the first time. The fingerprint is of all that the client chose.
+func (s *Sellers) once(ctx context.Context, id ids.Seller, by Caller, route string, asked any, do func(*change) (Seller, error)) (done Seller, err error) {
+	chosen, err := json.Marshal(asked, json.Deterministic(true))
+	if err != nil {
+		return Seller{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
+	}
+	of := replay.Request{
+		User: int64(by.User), Route: route, Key: by.Key, Fingerprint: replay.Fingerprint([]byte(id.String()), []byte(by.Actor), chosen),
+	}
+	p := s.at(id)
+	_, err = p.Write(ctx, "seller", func(tx *sql.Tx) error {
+		c := &change{s: s, p: p, tx: tx, in: p.In(tx), by: by}
+		answer, replayed, err := replay.Of(owner, p.Suffix).Do(ctx, tx, of, func() (replay.Answer, error) {
+			now, err := do(c)
+			if err != nil {
+				return replay.Answer{}, err
+			}
+			body, err := json.Marshal(now)
+			return replay.Answer{Status: 200, Body: body}, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(answer.Body, &done); err != nil || replayed || c.act == nil {
+			return err
+		}
+		return s.acts.Append(ctx, c.in, shardOf(id), *c.act)
+	})
+	return done, err
+}
+
+// lock locks the row of a seller.
+func (c *change) lock(ctx context.Context, id ids.Seller) (*locked, error) {
+	l := &locked{Seller: Seller{ID: id}}
+	var reviewer sql.Null[ids.User]
+	var claimed sql.NullBool
+	err := c.in.QueryRowContext(ctx, lockSeller, id).Scan(&l.State, &l.Version, &l.AppliedAt, &l.applicant, &l.sealed, &reviewer, &claimed)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, errUnknown
+	case err != nil:
+		return nil, db.WriteError("lock seller", err)
+	}
+	l.reviewer, l.claimed = reviewer.V, claimed.Bool
+	return l, nil
+}
+
+// role is what a user is in a seller; empty: nobody.
+func (c *change) role(ctx context.Context, id ids.Seller, user ids.User) (role string, err error) {
+	err = c.in.QueryRowContext(ctx, selectRole, id, user).Scan(&role)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		err = db.WriteError("look for a member", err)
+	}
+	return role, err
+}
+
+// move moves a seller to a state, tells why in its history, and tells others what it means.
+func (c *change) move(ctx context.Context, l *locked, to State, who by, reason string) error {
+	if !may(l.State, to, who) {
+		return wrongState("the seller is %s", l.State)
+	}
+	done, err := c.in.ExecContext(ctx, moveSeller, to, l.ID, l.State)
+	if err != nil {
+		return db.WriteError("move seller", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return fmt.Errorf("move seller: %w: %d rows have the state that was read under a lock, %w", stock.ErrNotApplied, n, err)
+	}
+	from := l.State
+	l.State, l.Version = to, l.Version+1
+	return c.tell(ctx, &l.Seller, string(from), reason)
+}
+
+// tell writes a move into the history, and its event.
+func (c *change) tell(ctx context.Context, s *Seller, from, reason string) error {
+	if _, err := c.in.ExecContext(ctx, insertMove, s.ID, s.Version, sql.NullString{String: from, Valid: from != ""}, s.State, c.by.Actor, reason); err != nil {
+		return db.WriteError("write a move", err)
+	}
+	_, err := outbox.Of(owner, c.p.Suffix).Append(ctx, c.tx, topic, s.ID.String(), "seller_moved", event{s.State, Means(s.State)})
+	return err
+}
+
+// event is what others are told of a seller: nothing personal.
+type event struct {
+	State State `json:"state"`
+	Meaning
+}
+
+// privileged notes what the audit log gets.
+func (c *change) privileged(l *locked, act, reason string, changes ...audit.Change) {
+	c.act = &audit.Act{Author: c.by.Author, Act: act, Object: "seller:" + strconv.FormatInt(int64(l.ID), 10), Why: reason, Changes: changes}
+}
+
+// readError is the error of a reading.
+func readError(p place.Place, err error) error {
+	return fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("seller", "sellers"+p.Suffix, err))
+}
+
+// shown is a time as the API shows it: to the millisecond, in UTC.
+func shown(at time.Time) time.Time { return at.UTC() }
