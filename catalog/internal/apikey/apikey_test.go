@@ -206,6 +206,27 @@ func TestUseIsNotedNowAndThen(t *testing.T) {
 	verify(4)
 }
 
+// TestUseThatCannotBeNoted: a key is good also while its row cannot be written, as in a database that only reads.
+func TestUseThatCannotBeNoted(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	key, prefix := k.make(t, 7, "stock:read")
+	p := k.at(prefix)
+	k.exec(t, "CREATE TRIGGER refuse_thing__ BEFORE UPDATE ON thing_api_keys__ FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")
+	if got, err := k.Verify(t.Context(), key); err != nil || got.Prefix != prefix {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := p.In(p.Writer()).ExecContext(t.Context(), "DROP TRIGGER refuse_thing__"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Verify(t.Context(), key); err != nil {
+		t.Error(err)
+	}
+	if all, err := k.List(t.Context(), 7, 1); err != nil || all[0].LastUsedAt.IsZero() {
+		t.Errorf("%+v, %v: its use is not noted afterwards", all, err)
+	}
+}
+
 func TestKeysOfAHolder(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)
