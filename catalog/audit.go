@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/stockfeed"
 	"sluice/core/auth"
 	"sluice/core/lifecycle"
 )
@@ -13,6 +14,11 @@ import (
 func (n *Node) startAudit(context.Context) error {
 	background := lifecycle.NewGroup(n.log)
 	n.parts.Later("end what the audit log needs", background.Stop)
+	stock := stockfeed.New(stockfeed.Config{
+		Brokers: n.cfg.Kafka.Brokers, Topic: n.cfg.Stock.Topic, Group: n.cfg.AuditGroup, Reader: "audit", Handle: n.writeStock,
+		Metrics: n.set, Log: n.log,
+	})
+	background.Run("acts on stock", stock.Run)
 	if n.cfg.AuditCheckpointFile == "" {
 		n.log.Info("the ends of the audit log are written down nowhere else: an end that is cut off does not show", "setting", "--audit-checkpoint-file")
 		return nil
@@ -27,4 +33,15 @@ func (n *Node) startAudit(context.Context) error {
 	checkpoints := audit.NewCheckpoints(audit.NewReader(n.databases), keys, n.cfg.AuditCheckpointFile, n.cfg.AuditCheckpointEvery, n.log)
 	background.Run("checkpoints of the audit log", checkpoints.Run)
 	return nil
+}
+
+// writeStock writes the acts down that messages of the topic of stock tell of.
+func (n *Node) writeStock(ctx context.Context, partition int, messages []stockfeed.Message) error {
+	batches := make([][]byte, len(messages))
+	for i := range messages {
+		if messages[i].FromOutbox() { // else it is none, whatever its bytes look like
+			batches[i] = messages[i].Value
+		}
+	}
+	return audit.Log{}.Stock(ctx, n.databases, batches, func(i int) string { return fmt.Sprintf("%d:%d", partition, messages[i].Offset) })
 }

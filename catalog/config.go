@@ -18,6 +18,7 @@ type Config struct {
 	MySQL  place.MySQL   `embed:""`
 	Places place.Config  `embed:""`
 	Kafka  kafka.Cluster `embed:""`
+	Stock  kafka.Events  `embed:""`
 	Ops    config.Ops    `embed:"" set:"ops_listen=127.0.0.1:9182"`
 
 	Messages notify.Config `embed:""`
@@ -48,6 +49,7 @@ type Config struct {
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
+	AuditGroup           string        `name:"kafka-audit-group" env:"SLUICE_KAFKA_AUDIT_GROUP" group:"Kafka" default:"sluice-catalog-audit"`
 	AuditCheckpointFile  string        `name:"audit-checkpoint-file" env:"SLUICE_AUDIT_CHECKPOINT_FILE" group:"Catalog" placeholder:"PATH"`
 	AuditCheckpointEvery time.Duration `name:"audit-checkpoint-every" env:"SLUICE_AUDIT_CHECKPOINT_EVERY" group:"Catalog" default:"1m"`
 
@@ -63,6 +65,8 @@ func (c Config) Validate() error {
 		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "2 or more, because the publishing of events keeps one")
 	}
 	f.Include(c.Kafka.Validate())
+	f.Include(c.Stock.Validate())
+	config.Name(&f, "kafka-audit-group", c.AuditGroup)
 	f.Include(c.Ops.Validate())
 	f.Include(c.Messages.Validate())
 	config.HostPort(&f, "catalog-listen", c.Listen)

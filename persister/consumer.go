@@ -2,7 +2,6 @@ package persister
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -11,24 +10,17 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	guarded "sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/stock"
 )
 
 const (
-	heartbeatInterval = time.Second
-	sessionTimeout    = 10 * time.Second // after which the group replaces a persister that was killed
-	rebalanceTimeout  = 10 * time.Second
-	dialTimeout       = 3 * time.Second
-	joinBackoff       = 300 * time.Millisecond
-	generationEvery   = time.Second // at most: one that ends at once is followed by another
-	watchEvery        = 5 * time.Second
-	commitEvery       = 100 * time.Millisecond
-	fetchWait         = time.Second
-	fetchPause        = 100 * time.Millisecond // after a fetch that failed
-	stuckAfter        = 30 * time.Second       // of failing fetches, after which the consumer joins the group again
+	makeWithin  = 10 * time.Second
+	commitEvery = 100 * time.Millisecond
+	fetchWait   = time.Second
+	fetchPause  = 100 * time.Millisecond // after a fetch that failed
+	stuckAfter  = 30 * time.Second       // of failing fetches, after which the consumer joins the group again
 )
 
 // consumer reads the topic as a member of the persisters' group. It commits offsets only after MySQL has committed. So
@@ -45,55 +37,24 @@ type consumer struct {
 
 // run consumes until ctx ends. Then it finishes what is under way and commits its offsets.
 func (c *consumer) run(ctx context.Context) error {
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID:                     c.cfg.Kafka.Group,
-		Brokers:                c.cfg.Kafka.Brokers,
-		Dialer:                 &kafka.Dialer{DialFunc: guarded.Dial, Timeout: dialTimeout},
-		Topics:                 []string{c.cfg.Kafka.Topic},
-		GroupBalancers:         []kafka.GroupBalancer{balancer{topic: c.cfg.Kafka.Topic, partitions: c.cfg.Kafka.Partitions}},
-		StartOffset:            kafka.FirstOffset,
-		HeartbeatInterval:      heartbeatInterval,
-		SessionTimeout:         sessionTimeout,
-		RebalanceTimeout:       rebalanceTimeout,
-		JoinGroupBackoff:       joinBackoff,
-		WatchPartitionChanges:  true,
-		PartitionWatchInterval: watchEvery,
-	})
-	if err != nil {
-		return fmt.Errorf("configure consumer group: %w", err)
-	}
-	trouble := lifecycle.NewTrouble(c.log, "join the consumer group "+c.cfg.Kafka.Group)
 	topicTrouble := lifecycle.NewTrouble(c.log, "make sure of topic "+c.cfg.Kafka.Topic)
-	for {
-		generation, err := group.Next(ctx)
-		if ctx.Err() != nil {
-			return group.Close() // is always nil
-		}
-		trouble.Saw(outbox.InWords(err))
-		if err != nil {
-			continue // the group has a pause of its own
-		}
-		c.meters.generations.Inc()
-		begun := c.meters.now()
-		topicTrouble.Saw(c.makeSure(ctx))
-		done := make(chan struct{})
-		generation.Start(func(ended context.Context) {
-			defer close(done)
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(ended, cancel)()
-			c.consume(ctx, generation)
-		})
-		<-done
-		lifecycle.Pause(ctx, generationEvery-c.meters.now().Sub(begun))
+	group := outbox.Group{
+		Brokers: c.cfg.Kafka.Brokers, Topic: c.cfg.Kafka.Topic, ID: c.cfg.Kafka.Group,
+		Balancers: []kafka.GroupBalancer{balancer{topic: c.cfg.Kafka.Topic, partitions: c.cfg.Kafka.Partitions}},
 	}
+	return group.Run(ctx, c.log, c.consume, func(err error) {
+		if err == nil {
+			c.meters.generations.Inc()
+			topicTrouble.Saw(c.makeSure(ctx))
+		}
+	})
 }
 
 // makeSure makes the topic if it is missing. The topic was there at the start, but a Kafka that has lost everything has
 // lost it too, and nobody else makes it again. A generation ends as soon as the library misses the topic, so makeSure
 // does not end with a generation.
 func (c *consumer) makeSure(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, rebalanceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, makeWithin)
 	defer cancel()
 	return c.topic.Create(ctx, c.cfg.Kafka.Partitions, c.cfg.Kafka.Replication)
 }

@@ -106,7 +106,7 @@ func TestMissingTopicIsNotJoinedInALoop(t *testing.T) {
 	if len(asked) < generations {
 		t.Fatalf("%d generations before the test's patience was over, want %d", len(asked), generations)
 	}
-	if took := asked[generations-1].Sub(asked[0]); took < (generations-2)*generationEvery {
+	if took := asked[generations-1].Sub(asked[0]); took < (generations-2)*outbox.GenerationEvery {
 		t.Errorf("%d generations within %v", generations, took)
 	}
 	if n := strings.Count(told.String(), "cannot make sure of topic events"); n != 1 {

@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"sluice/bench/stack"
+	"sluice/core/outbox"
 )
 
 // visitor is a shopper who has an account in the shop.
@@ -183,4 +185,63 @@ func page(t *testing.T, p *stack.Process) string {
 	text, err := io.ReadAll(resp.Body)
 	must(t, err)
 	return string(text)
+}
+
+// TestActsOnStockAreWrittenDownOnce has an admin who adjusts stock at an edge. Each adjustment is in the shop's audit log once, though
+// processes of the shop are killed meanwhile, and though another group reads all events again.
+func TestActsOnStockAreWrittenDownOnce(t *testing.T) {
+	t.Parallel()
+	s := stack.New(t)
+	s.OpenShop()
+	s.LoadCSV("sku_id,quantity", "1,10", "2,10")
+	edge := s.StartEdge()
+	admin := s.Token(3, "admin")
+	v := newVisitor(t, edge)
+	made := 0
+	adjust := func(times int) {
+		t.Helper()
+		for range times {
+			made++
+			v.want("POST", fmt.Sprintf("/admin/v1/skus/%d/adjustments", 1+made%2), admin, fmt.Sprintf(`{"delta":1,"reason":"delivery %d"}`, made))
+		}
+	}
+	found := func() (reasons []string) {
+		t.Helper()
+		var listed struct {
+			Data []struct{ Act, Actor, Why string }
+		}
+		must(t, json.Unmarshal([]byte(s.Run("", "audit", "search", "--actor", "admin:3", "--limit", "500", "-o", "json")), &listed))
+		for _, e := range listed.Data {
+			if e.Act == "stock.adjust" {
+				reasons = append(reasons, e.Why)
+			}
+		}
+		slices.Sort(reasons)
+		return reasons
+	}
+	all := func() bool { return len(slices.Compact(found())) == made }
+
+	adjust(5)
+	shop := s.StartCatalog() // it has what was before it
+	within(t, time.Minute, all)
+	for range 3 {
+		adjust(10)
+		must(t, shop.Kill())
+		adjust(5)
+		shop = s.StartCatalog()
+	}
+	within(t, 2*time.Minute, all)
+	s.StartCatalog("SLUICE_KAFKA_AUDIT_GROUP=again")
+	topic := outbox.NewTopic(s.Kafka.Addrs, "sluice.events.v1")
+	defer topic.Close()
+	within(t, time.Minute, func() bool {
+		unread, err := topic.Unread(t.Context(), "again")
+		return err == nil && !slices.ContainsFunc(unread, func(r outbox.Range) bool { return r.First < r.End })
+	})
+	adjust(1)
+	within(t, time.Minute, all)
+	if got := found(); len(got) != made {
+		t.Errorf("%d entries of %d adjustments: %v", len(got), made, got)
+	}
+	s.Run("", "audit", "verify")
 }

@@ -20,6 +20,7 @@ import (
 	"sluice/cli/command"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 	"sluice/core/place"
@@ -143,7 +144,7 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 // edge's limits. Messages that have no other way are kept for the developer.
 func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Config, error) {
 	shop := catalog.Config{
-		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Ops: config.Ops{Listen: ops}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
+		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Stock: kafka.Events{Topic: e.Kafka.Topic}, Ops: config.Ops{Listen: ops}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
 		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Messages: notify.Config{Inbox: true},
 	}
 	rates := func() {

@@ -24,6 +24,18 @@ func (c Cluster) Validate() error {
 	return f.Err()
 }
 
+// Events says through which topic events of stock travel, for those who read them beside the persisters.
+type Events struct {
+	Topic string `name:"kafka-topic" env:"SLUICE_KAFKA_TOPIC" group:"Kafka" default:"sluice.events.v1"`
+}
+
+// Validate joins all faults of the group.
+func (e Events) Validate() error {
+	var f config.Faults
+	config.Name(&f, "kafka-topic", e.Topic)
+	return f.Err()
+}
+
 // Config says through which topic events of stock travel.
 type Config struct {
 	Brokers     []string `name:"kafka-brokers" env:"SLUICE_KAFKA_BROKERS" group:"Kafka" placeholder:"HOST:PORT"`
@@ -40,7 +52,7 @@ func (k Config) Cluster() Cluster { return Cluster{k.Brokers, k.Partitions, k.Re
 func (k Config) Validate() error {
 	var f config.Faults
 	f.Include(k.Cluster().Validate())
-	config.Name(&f, "kafka-topic", k.Topic)
+	f.Include(Events{k.Topic}.Validate())
 	config.Name(&f, "kafka-group", k.Group)
 	return f.Err()
 }

@@ -15,4 +15,7 @@ var texts = config.ParseTexts(settings)
 func (Cluster) Texts() config.Texts { return texts }
 
 // Texts are those of the group.
+func (Events) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
 func (Config) Texts() config.Texts { return texts }

@@ -14,22 +14,14 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/segmentio/kafka-go"
 
-	guarded "sluice/core/kafka"
 	"sluice/core/lifecycle"
 	"sluice/core/outbox"
 )
 
 const (
-	heartbeatInterval = time.Second
-	sessionTimeout    = 10 * time.Second // after which the group replaces a process that was killed
-	rebalanceTimeout  = 10 * time.Second
-	dialTimeout       = 3 * time.Second
-	joinBackoff       = 300 * time.Millisecond
-	generationEvery   = time.Second // at most: one that ends at once is followed by another
-	watchEvery        = 5 * time.Second
-	fetchBytes        = 1 << 20
-	fetchWait         = time.Second
-	pause             = time.Second // after a failure
+	fetchBytes = 1 << 20
+	fetchWait  = time.Second
+	pause      = time.Second // after a failure
 )
 
 // Message is one of the topic.
@@ -52,10 +44,32 @@ type Config struct {
 
 // Feed is a reader. Every process runs one, and they share the partitions.
 type Feed struct {
-	cfg    Config
-	topic  *outbox.Topic
-	behind sync.Map // partition -> *atomic.Int64
-	lost   *metrics.Counter
+	cfg     Config
+	topic   *outbox.Topic
+	joining part
+	parts   sync.Map // partition -> *part
+	lost    *metrics.Counter
+}
+
+// part says where the reading of a partition stands.
+type part struct {
+	behind  atomic.Int64 // messages
+	failing atomic.Int64 // since when nothing succeeds, in nanoseconds; 0: it does
+}
+
+func (p *part) saw(err error) {
+	if err == nil {
+		p.failing.Store(0)
+	} else {
+		p.failing.CompareAndSwap(0, time.Now().UnixNano())
+	}
+}
+
+func (p *part) stuck() time.Duration {
+	if since := p.failing.Load(); since != 0 {
+		return time.Since(time.Unix(0, since))
+	}
+	return 0
 }
 
 // New makes a reader and its metrics, and connects to nothing.
@@ -63,61 +77,39 @@ func New(cfg Config) *Feed {
 	f := &Feed{cfg: cfg, topic: outbox.NewTopic(cfg.Brokers, cfg.Topic)}
 	label := fmt.Sprintf("{reader=%q}", cfg.Reader)
 	f.lost = cfg.Metrics.NewCounter("sluice_catalog_stock_feed_lost_messages_total" + label)
-	cfg.Metrics.NewGauge("sluice_catalog_stock_feed_behind_messages"+label, func() float64 {
-		sum := int64(0)
-		f.behind.Range(func(_, n any) bool {
-			sum += n.(*atomic.Int64).Load()
-			return true
-		})
-		return float64(sum)
+	cfg.Metrics.NewGauge("sluice_catalog_stock_feed_behind_messages"+label, func() (sum float64) {
+		f.each(func(p *part) { sum += float64(p.behind.Load()) })
+		return sum
+	})
+	cfg.Metrics.NewGauge("sluice_catalog_stock_feed_stuck_seconds"+label, func() float64 {
+		stuck := f.joining.stuck()
+		f.each(func(p *part) { stuck = max(stuck, p.stuck()) })
+		return stuck.Seconds()
 	})
 	return f
+}
+
+func (f *Feed) each(do func(*part)) {
+	f.parts.Range(func(_, p any) bool {
+		do(p.(*part))
+		return true
+	})
 }
 
 // Run reads until ctx ends.
 func (f *Feed) Run(ctx context.Context) {
 	defer f.topic.Close()
-	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID:                     f.cfg.Group,
-		Brokers:                f.cfg.Brokers,
-		Dialer:                 &kafka.Dialer{DialFunc: guarded.Dial, Timeout: dialTimeout},
-		Topics:                 []string{f.cfg.Topic},
-		StartOffset:            kafka.FirstOffset,
-		HeartbeatInterval:      heartbeatInterval,
-		SessionTimeout:         sessionTimeout,
-		RebalanceTimeout:       rebalanceTimeout,
-		JoinGroupBackoff:       joinBackoff,
-		WatchPartitionChanges:  true,
-		PartitionWatchInterval: watchEvery,
-	})
-	if err != nil {
-		f.cfg.Log.Error("the events of stock are not read: "+f.cfg.Reader, "error", err) // a mistake in the settings, which were checked
-		return
+	group := outbox.Group{Brokers: f.cfg.Brokers, Topic: f.cfg.Topic, ID: f.cfg.Group}
+	finding := lifecycle.NewTrouble(f.cfg.Log, "find the events of stock for "+f.cfg.Reader)
+	joined := func(err error) {
+		if err == nil { // a generation without a topic ends at once, and says nothing
+			_, err = f.topic.Partitions(ctx)
+			finding.Saw(err)
+		}
+		f.joining.saw(err)
 	}
-	trouble := lifecycle.NewTrouble(f.cfg.Log, "join the consumer group "+f.cfg.Group)
-	for {
-		generation, err := group.Next(ctx)
-		if ctx.Err() != nil {
-			_ = group.Close() // it is always nil
-			return
-		}
-		trouble.Saw(outbox.InWords(err))
-		if err != nil {
-			continue // the group has a pause of its own
-		}
-		done, least := make(chan struct{}), time.After(generationEvery)
-		generation.Start(func(ended context.Context) {
-			defer close(done)
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(ended, cancel)()
-			f.consume(ctx, generation)
-		})
-		<-done
-		select {
-		case <-least:
-		case <-ctx.Done():
-		}
+	if err := group.Run(ctx, f.cfg.Log, f.consume, joined); err != nil {
+		f.cfg.Log.Error("the events of stock are not read: "+f.cfg.Reader, "error", err) // a mistake in the settings, which were checked
 	}
 }
 
@@ -134,13 +126,13 @@ func (f *Feed) consume(ctx context.Context, generation *kafka.Generation) {
 	}
 	<-ctx.Done()
 	running.Wait()
-	f.behind.Clear()
+	f.parts.Clear()
 }
 
 // read reads a partition, until the generation ends or Kafka does not take how far it is.
 func (f *Feed) read(ctx context.Context, generation *kafka.Generation, partition int, offset int64) {
-	behind := new(atomic.Int64)
-	f.behind.Store(partition, behind)
+	at := new(part)
+	f.parts.Store(partition, at)
 	reading := lifecycle.NewTrouble(f.cfg.Log, fmt.Sprintf("read partition %d of topic %s for %s", partition, f.cfg.Topic, f.cfg.Reader))
 	handling := lifecycle.NewTrouble(f.cfg.Log, "handle events of stock for "+f.cfg.Reader)
 	for ctx.Err() == nil {
@@ -155,6 +147,7 @@ func (f *Feed) read(ctx context.Context, generation *kafka.Generation, partition
 			continue
 		}
 		reading.Saw(err)
+		at.saw(err)
 		if err != nil {
 			lifecycle.Pause(ctx, pause)
 			continue
@@ -163,13 +156,15 @@ func (f *Feed) read(ctx context.Context, generation *kafka.Generation, partition
 			f.cfg.Log.Error("kafka has lost events of stock: what they tell is missing", "reader", f.cfg.Reader, "partition", partition, "from", offset, "missing", got.Missing)
 			f.lost.Add(int(got.Missing))
 		}
-		behind.Store(got.End - offset)
+		at.behind.Store(got.End - offset)
 		for len(got.Messages) > 0 {
 			err := f.cfg.Handle(ctx, partition, got.Messages)
 			if ctx.Err() != nil {
 				return
 			}
-			if handling.Saw(err); err == nil {
+			handling.Saw(err)
+			at.saw(err)
+			if err == nil {
 				break
 			}
 			lifecycle.Pause(ctx, pause)
@@ -181,6 +176,6 @@ func (f *Feed) read(ctx context.Context, generation *kafka.Generation, partition
 			}
 		}
 		offset = got.Next
-		behind.Store(got.End - offset)
+		at.behind.Store(got.End - offset)
 	}
 }
