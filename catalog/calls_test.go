@@ -20,6 +20,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"sluice/catalog/account"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
@@ -99,9 +100,17 @@ func (c *callCounter) serve() {
 	if err := errors.Join(err1, err2); err != nil {
 		c.t.Fatal(err)
 	}
-	accounts := account.New(account.Config{
-		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, Shop: "Shop", HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	assessments, err := assess.New(assess.Config{
+		Databases: c.databases, Index: sealer{secret}.Index, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	accounts := account.New(account.Config{
+		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	assessments.Register(assess.SignUp, accounts.Asker())
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
@@ -238,7 +247,7 @@ func (c *callCounter) callsOfSignIn() {
 	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
 	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 8, 2, ""}) // three and a transaction count the message
 	c.call(request{
-		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 11, 1, "/v1/verifications/{challenge_id}",
+		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 15, 1, "/v1/verifications/{challenge_id}", // four of them assess
 	})
 	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 5, 1, ""}
 	first := c.call(signIn)

@@ -18,6 +18,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
 	"sluice/catalog/seller"
@@ -35,7 +36,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), notify.Schema(), seller.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema()}
 }
 
 // Node is a running shop.
@@ -47,6 +48,7 @@ type Node struct {
 	databases *place.Databases
 	signing   *signing
 	messages  *notify.Messages
+	assess    *assess.Assessments
 	accounts  *account.Accounts
 	ended     *auth.Ended // sessions
 	sellers   *seller.Sellers
@@ -138,11 +140,15 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	if n.signing, err = openSigning(n.cfg.SigningKeysFile, n.cfg.TokenIssuer, n.cfg.TokenAudience); err != nil {
 		return err
 	}
+	if err := n.openAssessments(secret); err != nil {
+		return err
+	}
 	n.accounts = account.New(account.Config{
-		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages}, Shop: n.cfg.Messages.Shop,
+		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Shop: n.cfg.Messages.Shop,
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: sellerSealer{secret}})
+	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	return nil
 }
 
@@ -169,6 +175,12 @@ func (n *Node) startBackground(context.Context) error {
 	}).Run)
 	background.Run("sweep of accounts", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "sweep accounts", sweepPause, n.accounts.Sweep)
+	})
+	background.Run("rules of assessments", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "read the rules of assessments", rulesPause, n.assess.Reload)
+	})
+	background.Run("sweep of assessments", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "sweep assessments", sweepPause, n.assess.Sweep)
 	})
 	return nil
 }

@@ -47,6 +47,8 @@ type Config struct {
 	WriteTimeout   time.Duration `name:"write-timeout" env:"SLUICE_WRITE_TIMEOUT" group:"Limits" default:"5s"`
 	IdleTimeout    time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
+	AssessRulesFile string `name:"assess-rules-file" env:"SLUICE_ASSESS_RULES_FILE" group:"Catalog" placeholder:"PATH"`
+
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
 	AuditGroup           string        `name:"kafka-audit-group" env:"SLUICE_KAFKA_AUDIT_GROUP" group:"Kafka" default:"sluice-catalog-audit"`

@@ -49,6 +49,10 @@ func newContract(t *testing.T, in layout) *contract {
 	c := &contract{shop: newShopIn(t, in)}
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
 	c.cfg.Messages.Inbox = true
+	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
+		{"name": "denied", "at": ["sign_up"], "when": {"mail_domain": {"in": ["denied.example"]}}, "then": "deny"},
+		{"name": "held", "at": ["sign_up"], "when": {"mail_domain": {"in": ["held.example"]}}, "then": "hold"}
+	]}`)
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
 	c.document = contracttest.Open(t, document, c.node.Addr(), c.http)

@@ -135,6 +135,16 @@ func (s *shop) twoDatabases() {
 	s.cfg.Places.File = filepath.Join(dir, "shards.json")
 }
 
+// rulesOf writes a file of rules of assessment.
+func rulesOf(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // migrate makes the shop's tables.
 func (s *shop) migrate() {
 	s.t.Helper()

@@ -90,6 +90,9 @@ func (c *contract) exerciseSignIn() {
 	c.write("POST", "/v1/verifications/"+challenge, "", "v", answer("00000000"), "code_refused")
 	made := c.write("POST", "/v1/verifications/"+challenge, "", "v", answer(code), "ok")
 	c.write("POST", "/v1/verifications/"+c.text(rival, "challenge_id"), "", "v", answer(rivalCode), "address_taken")
+	const eve = "eve@denied.example"
+	denied := c.text(c.write("POST", "/v1/users", "", "eve", registration(eve, goodPassword), "ok"), "challenge_id")
+	c.write("POST", "/v1/verifications/"+denied, "", "v", answer(c.code(eve, "verify_email")), "registration_refused")
 
 	first := c.write("POST", "/v1/sessions", "", "s", signIn("Mia@example.org", goodPassword), "ok")
 	c.write("POST", "/v1/sessions", "", "s", signIn(mia, goodPassword), "ok")

@@ -39,6 +39,8 @@ var tables = map[string]access{
 	"sales":              {reads: []string{"core/ledger", "core/registry", "core/sale"}, writes: []string{"core/registry", "core/sale"}},
 	"sale_items":         {reads: []string{"core/registry", "core/sale"}, writes: []string{"core/sale"}},
 	"registrations":      {reads: []string{"core/registry"}, writes: []string{"core/registry"}},
+	"assess_answers":     {reads: []string{"catalog/assess"}, writes: []string{"catalog/assess"}},
+	"assess_counts":      {reads: []string{"catalog/assess"}, writes: []string{"catalog/assess"}},
 	"notify_messages":    {reads: []string{"catalog/notify"}, writes: []string{"catalog/notify"}},
 	"notify_counts":      {reads: []string{"catalog/notify"}, writes: []string{"catalog/notify"}},
 	"notify_tasks":       {}, // the statements are made with the name of the owner

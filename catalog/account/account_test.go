@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/assess"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -37,12 +39,19 @@ type accounts struct {
 	t         *testing.T
 	databases *place.Databases
 	post      *postbox
+	assess    *assess.Assessments
 	keys      *auth.Keys
 	clock     func() time.Time
 	now       atomic.Int64 // nanoseconds after the start of the test
 }
 
 func newAccounts(t *testing.T) *accounts {
+	t.Helper()
+	return newAccountsBy(t, "")
+}
+
+// newAccountsBy makes those of a shop whose rules of assessment are in a file.
+func newAccountsBy(t *testing.T, rules string) *accounts {
 	t.Helper()
 	a := &accounts{t: t}
 	var err error
@@ -53,7 +62,7 @@ func newAccounts(t *testing.T) *accounts {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.databases.Close() })
-	if err := a.databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema()}, place.Quiet); err != nil {
+	if err := a.databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema(), assess.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "secret")
@@ -72,12 +81,19 @@ func newAccounts(t *testing.T) *accounts {
 		t.Fatal(err)
 	}
 	a.post = &postbox{}
+	a.assess, err = assess.New(assess.Config{
+		Databases: a.databases, File: rules, Index: secret.IndexMessage, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	a.clock = func() time.Time { return began.Add(time.Duration(a.now.Load())) }
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, Shop: "A: shop", HashesMax: 2,
+		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Shop: "A: shop", HashesMax: 2,
 		Now: a.clock, Log: slog.New(slog.DiscardHandler),
 	})
+	a.assess.Register(assess.SignUp, a.Asker())
 	return a
 }
 

@@ -47,6 +47,12 @@ func (e Email) Local() string {
 	return local
 }
 
+// Domain is what is behind the name.
+func (e Email) Domain() string {
+	_, domain, _ := strings.Cut(string(e), "@")
+	return domain
+}
+
 // isLocal reports whether a text is a dot-atom (RFC 5322).
 func isLocal(text string) bool {
 	for atom := range strings.SplitSeq(text, ".") {

@@ -7,6 +7,8 @@ const (
 	eventMade     = "user_made"
 	eventPassword = "password_changed"
 	eventEnded    = sessions.TypeEnded
+	eventLocked   = "user_locked"
+	eventUnlocked = "user_unlocked"
 )
 
 type (

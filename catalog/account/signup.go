@@ -12,6 +12,7 @@ import (
 
 	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
+	"sluice/catalog/assess"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -248,17 +249,20 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	if err != nil {
 		return User{}, err
 	}
+	verdict, err := a.assess(ctx, by, c)
+	if err != nil {
+		return User{}, err
+	}
 	mine, err := a.claim(ctx, identity{user: c.user, kind: KindEmail, index: c.index}, c.value)
 	if err != nil {
 		return User{}, err
 	}
-	p := a.at(c.user)
+	p, first := a.at(c.user), false
 	_, err = p.Write(ctx, "user", func(tx *sql.Tx) error {
-		first, err := a.use(ctx, tx, p, c, key)
-		if err != nil || !first {
+		if first, err = a.use(ctx, tx, p, c, key); err != nil || !first {
 			return err
 		}
-		if err := a.makeUser(ctx, tx, p, c.user, c.Home, mine); err != nil {
+		if err := a.makeUser(ctx, tx, p, c.user, c.Home, mine, verdict); err != nil {
 			return err
 		}
 		if _, err := p.In(tx).ExecContext(ctx, insertCredential, c.user, c.password); err != nil {
@@ -269,18 +273,25 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	if err != nil {
 		return User{}, err
 	}
+	if first {
+		a.assessor.CountUser(ctx, by.Address)
+	}
 	a.finalise(ctx, mine)
 	return a.User(ctx, c.user, db.Never)
 }
 
-// makeUser makes a user who has an identity.
-func (a *Accounts) makeUser(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, home Home, has identity) error {
-	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: user, State: string(StateActive), Region: home.Region, Locale: home.Locale})
+// makeUser makes a user who has an identity and was assessed.
+func (a *Accounts) makeUser(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, home Home, has identity, v assess.Verdict) error {
+	state := stateAfter(v)
+	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: user, State: string(state), Region: home.Region, Locale: home.Locale})
 	if err != nil {
 		return db.WriteError("write user", err)
 	}
 	if err := has.write(ctx, p.In(tx)); err != nil {
 		return err
 	}
-	return tell(ctx, p, tx, user, eventMade, event{State: StateActive})
+	if err := a.assessor.Note(ctx, tx, signUp(user), v); err != nil {
+		return err
+	}
+	return tell(ctx, p, tx, user, eventMade, event{State: state})
 }

@@ -31,8 +31,9 @@ type Config struct {
 	Secret    *Secret
 	Signer    Signer
 	Messenger Messenger
-	Shop      string // its name, as apps of second factors show it
-	HashesMax int    // of passwords that are made at the same time: 19 MiB and a core each
+	Assessor  Assessor // nil: everybody passes
+	Shop      string   // its name, as apps of second factors show it
+	HashesMax int      // of passwords that are made at the same time: 19 MiB and a core each
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -45,6 +46,7 @@ type Accounts struct {
 	vault     Vault
 	signer    Signer
 	messenger Messenger
+	assessor  Assessor
 	shop      string
 	hasher    *password.Hasher
 	throttle  *throttle
@@ -57,8 +59,11 @@ type Accounts struct {
 // New makes the accounts.
 func New(cfg Config) *Accounts {
 	a := &Accounts{
-		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger, shop: cfg.Shop,
+		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, shop: cfg.Shop,
 		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
+	}
+	if a.assessor == nil {
+		a.assessor = everybody{}
 	}
 	if a.secret != nil {
 		a.vault = a.secret.Vault()

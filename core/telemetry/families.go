@@ -224,6 +224,7 @@ var catalogFamilies = []Family{
 	{"sluice_catalog_notify_send_failures_total", Counter, "channel reason", "Attempts to send a message that failed, by reason: unreachable (the other side does not answer as it should), put_off (it takes the message later), refused (it never takes it), unknown (it may have it). After all but refused it is tried again."},
 	{"sluice_catalog_notify_send_seconds", Histogram, "channel", "How long an attempt to send a message took."},
 	{"sluice_catalog_notify_capped_messages_total", Counter, "kind", "Messages that were asked for and refused, by the cap that was reached: recipient, address (of who asked), country, day."},
+	{"sluice_catalog_assess_verdicts_total", Counter, "kind verdict", "Assessments of people, by kind of moment (sign_up, application) and answer: allow, challenge (a person looks at it afterwards), hold (it waits for a person), deny."},
 	{"sluice_catalog_http_panics_total", Counter, "", "Requests whose handler panicked. That is a bug: the log has the stack."},
 	{"sluice_catalog_http_unexpected_errors_total", Counter, "", "Requests that ended in an unforeseen error. That is a bug: the log has the error."},
 }

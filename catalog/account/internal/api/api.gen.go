@@ -55,6 +55,7 @@ const (
 	PasswordRefused       ProblemCode = "password_refused"
 	PayloadTooLarge       ProblemCode = "payload_too_large"
 	RateLimited           ProblemCode = "rate_limited"
+	RegistrationRefused   ProblemCode = "registration_refused"
 	RequestTimeout        ProblemCode = "request_timeout"
 	ReviewClaimed         ProblemCode = "review_claimed"
 	SecondReviewer        ProblemCode = "second_reviewer"

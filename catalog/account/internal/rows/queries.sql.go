@@ -32,6 +32,24 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const moveUser = `-- name: MoveUser :execrows
+UPDATE users__ SET state = ? WHERE user_id = ? AND state = ?
+`
+
+type MoveUserParams struct {
+	ToState   string
+	UserID    ids.User
+	FromState string
+}
+
+func (q *Queries) MoveUser(ctx context.Context, arg MoveUserParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, moveUser, arg.ToState, arg.UserID, arg.FromState)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const user = `-- name: User :one
 SELECT user_id, state, region, locale, created_at FROM users__ WHERE user_id = ?
 `
