@@ -60,17 +60,18 @@ var (
 
 // check refuses what nobody can apply with. The refusal quotes nothing.
 func (a *Application) check() *problem.Problem {
+	for _, line := range []struct{ pointer, text string }{{"/legal_name", a.LegalName}, {"/address/text", a.Address.Text}} {
+		if err := text.Check(line.text, lineBytesMax); err != nil {
+			return malformed(line.pointer, "%v", err)
+		}
+	}
 	switch {
-	case text.Check(a.LegalName, lineBytesMax) != nil:
-		return malformed("/legal_name", "want a line of 1 to %d bytes", lineBytesMax)
 	case !licenceForm.MatchString(a.LicenceNo):
 		return malformed("/licence_no", "want 1 to 64 letters, digits and . / - between them")
 	case !countryForm.MatchString(a.Address.Country):
 		return malformed("/address/country", "want a code of two letters")
 	case len(a.Address.Divisions) > divisionsMax:
 		return malformed("/address/divisions", "want at most %d", divisionsMax)
-	case text.Check(a.Address.Text, lineBytesMax) != nil:
-		return malformed("/address/text", "want a line of 1 to %d bytes", lineBytesMax)
 	case len(a.Documents) == 0 || len(a.Documents) > documentsMax:
 		return malformed("/documents", "want 1 to %d", documentsMax)
 	}
