@@ -257,7 +257,7 @@ func TestEachMoveIsTold(t *testing.T) {
 	if got := strings.Join(states, " "); err != nil || got != want {
 		t.Errorf("the events tell of %s, %v, want %s", got, err, want)
 	}
-	acts, _, err := audit.NewReader(s.databases).Search(t.Context(), audit.Filter{Object: audit.Of("seller", int64(id))}, audit.Page{Limit: 50})
+	acts, _, err := audit.NewReader(s.databases).Search(t.Context(), audit.Filter{Object: "seller:" + id.String()}, audit.Page{Limit: 50})
 	if err != nil || len(acts) != 9 { // two claims, two approvals, five moves
 		t.Errorf("%d acts, %v", len(acts), err)
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -190,7 +189,7 @@ type event struct {
 
 // privileged notes what the audit log gets.
 func (c *change) privileged(l *locked, act, reason string, changes ...audit.Change) {
-	c.act = &audit.Act{Author: c.by.Author, Act: act, Object: "seller:" + strconv.FormatInt(int64(l.ID), 10), Why: reason, Changes: changes}
+	c.act = &audit.Act{Author: c.by.Author, Act: act, Object: "seller:" + l.ID.String(), Why: reason, Changes: changes}
 }
 
 // readError is the error of a reading.
