@@ -249,7 +249,7 @@ func (c *callCounter) callsOfSignIn() {
 	c.call(request{
 		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 15, 1, "/v1/verifications/{challenge_id}", // four of them assess
 	})
-	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 5, 1, ""}
+	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 7, 1, ""}
 	first := c.call(signIn)
 	signIn.body, signIn.status, signIn.statements, signIn.transactions = strings.Replace(signIn.body, mia, "eve@example.org", 1), http.StatusForbidden, 2, 0
 	c.call(signIn) // for nobody the same is asked until the password is compared
@@ -270,7 +270,7 @@ func (c *callCounter) callsOfSignIn() {
 // callsOfFactors are of the user of callsOfSignIn. A transaction begins with the user's lock.
 func (c *callCounter) callsOfFactors() {
 	const password = "correct horse battery staple"
-	signIn := request{"POST", "/v1/sessions", `{"email":"mia@example.org","password":"` + password + `"}`, "", http.StatusCreated, 5, 1, ""}
+	signIn := request{"POST", "/v1/sessions", `{"email":"mia@example.org","password":"` + password + `"}`, "", http.StatusCreated, 7, 1, ""}
 	me := c.callUnder("factor", signIn)["access_token"]
 	began := time.Now()
 	begun := c.call(request{"POST", "/v1/me/totp", "", me, http.StatusCreated, 6, 1, ""}) // the first two ask whether the session lives and is proved
@@ -281,10 +281,11 @@ func (c *callCounter) callsOfFactors() {
 	confirmed := c.callAll("k", request{"POST", "/v1/me/totp/confirmation", `{"code":"` + code + `"}`, me, http.StatusOK, 8, 1, ""})
 	recovery, _ := confirmed["recovery_codes"].([]any)
 	c.call(request{"GET", "/v1/me/totp", "", me, http.StatusOK, 1, 0, ""})
+	c.call(request{"GET", "/v1/me/sign_ins", "", me, http.StatusOK, 1, 0, ""})
 	signIn.status, signIn.statements = http.StatusAccepted, 5
 	second := c.callUnder("second", signIn)["challenge_id"]
 	finish := fmt.Sprintf(`{"code":%q}`, recovery[0])
-	done := c.call(request{"POST", "/v1/sessions/" + second, finish, "", http.StatusCreated, 11, 1, "/v1/sessions/{challenge_id}"})
+	done := c.call(request{"POST", "/v1/sessions/" + second, finish, "", http.StatusCreated, 13, 1, "/v1/sessions/{challenge_id}"})
 	me = done["access_token"]
 	c.call(request{"POST", "/v1/me/step_up", fmt.Sprintf(`{"code":%q}`, recovery[1]), me, http.StatusNoContent, 9, 1, ""})
 	c.call(request{"POST", "/v1/me/totp/recovery_codes", "", me, http.StatusOK, 5, 1, ""})

@@ -99,7 +99,7 @@ func (c *contract) exerciseFactors() {
 	c.everywhere("UPDATE users__ SET state = 'locked'")
 	c.write("POST", second, "", "f", code(recovery(0)), "user_locked")
 	c.everywhere("UPDATE users__ SET state = 'active'")
-	finish := fmt.Sprintf(`{"code":%q,"device_token":%q}`, recovery(0), c.text(first, "device_token"))
+	finish := fmt.Sprintf(`{"code":%q,"device_name":"a phone","device_token":%q}`, recovery(0), c.text(first, "device_token"))
 	done := c.write("POST", second, "", "f", finish, "ok")
 	c.write("POST", second, "", "f", finish, "ok")
 	c.write("POST", "/v1/tokens", "", "t2", fmt.Sprintf(`{"refresh_token":%q}`, c.text(done, "refresh_token")), "ok")
@@ -127,6 +127,13 @@ func (c *contract) exerciseFactors() {
 		c.write("POST", "/v1/me/totp/removal", me, "x", password, "ok")
 	}
 
+	history := c.shoot(shot{Method: "GET", Path: "/v1/me/sign_ins", Token: me, Want: "ok"})
+	if strings.Count(history.Body, `"outcome":"signed_in"`) != 2 || strings.Count(history.Body, `"outcome":"code_refused"`) != 1 ||
+		strings.Count(history.Body, `"device_name":"a phone"`) != 1 || strings.Count(history.Body, `"network":"127.0.0.0/24"`) != 3 {
+		c.t.Errorf("the sign-ins are %s", history.Body)
+	}
+	c.exerciseForm(shot{Method: "GET", Path: "/v1/me/sign_ins", Token: me})
+
 	c.second, c.proved = second, me
 	for _, s := range []shot{
 		{Method: "POST", Path: second, Body: finish},
@@ -152,11 +159,12 @@ func (c *contract) exerciseFactors() {
 // exerciseFactorsOutage asks while the tables of sessions and factors are away.
 func (c *contract) exerciseFactorsOutage(me string) {
 	c.t.Helper()
-	c.everywhere("RENAME TABLE factors__ TO no_factors__")
+	c.everywhere("RENAME TABLE factors__ TO no_factors__, sign_ins__ TO no_sign_ins__")
 	for _, s := range []shot{
 		{Method: "POST", Path: c.second, Body: `{"code":"123456"}`},
 		{Method: "POST", Path: "/v1/me/step_up", Token: me, Body: fmt.Sprintf(`{"password":%q}`, goodPassword)},
 		{Method: "GET", Path: "/v1/me/totp", Token: me},
+		{Method: "GET", Path: "/v1/me/sign_ins", Token: me},
 		{Method: "POST", Path: "/v1/me/totp", Token: c.proved},
 		{Method: "POST", Path: "/v1/me/totp/confirmation", Token: me, Body: `{"code":"123456"}`},
 		{Method: "POST", Path: "/v1/me/totp/removal", Token: c.proved, Body: fmt.Sprintf(`{"password":%q}`, goodPassword)},

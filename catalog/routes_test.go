@@ -39,6 +39,7 @@ var allowed = map[string][]auth.Role{
 	"PUT /v1/me/password":                     {auth.RoleShopper},
 
 	"POST /v1/sessions/{challenge_id}":     everyRole,
+	"GET /v1/me/sign_ins":                  {auth.RoleShopper},
 	"POST /v1/me/step_up":                  {auth.RoleShopper},
 	"GET /v1/me/totp":                      {auth.RoleShopper},
 	"POST /v1/me/totp":                     {auth.RoleShopper},

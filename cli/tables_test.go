@@ -51,6 +51,7 @@ var tables = map[string]access{
 	"credentials":        {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"challenges":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"factors":            {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
+	"sign_ins":           {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"sessions":           {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"granted_roles":      {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"sellers":            {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},

@@ -110,7 +110,7 @@ func (a *Accounts) Sweep(ctx context.Context) error {
 		faults = append(faults, a.sweepClaims(ctx, p))
 	}
 	for _, p := range a.databases.All(shard.Users) {
-		for _, statement := range []string{sweepChallenges, sweepSessions, sweepFactors} {
+		for _, statement := range []string{sweepChallenges, sweepSessions, sweepFactors, sweepSignIns} {
 			_, err := p.In(p.Writer()).ExecContext(ctx, statement, sweepMax)
 			faults = append(faults, err)
 		}

@@ -21,6 +21,7 @@ type postbox struct {
 	mu      sync.Mutex
 	all     []account.Message
 	refusal error // of all that somebody asks for
+	silent  error // of all
 }
 
 // Allow implements account.Messenger.
@@ -34,6 +35,9 @@ func (o *postbox) Allow(context.Context, account.Kind, string, netip.Addr) error
 func (o *postbox) Add(_ context.Context, _ *sql.Tx, _ place.Place, m account.Message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.silent != nil {
+		return o.silent
+	}
 	if !slices.ContainsFunc(o.all, func(held account.Message) bool { return held.Event == m.Event }) {
 		o.all = append(o.all, m)
 	}

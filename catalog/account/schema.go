@@ -38,5 +38,6 @@ var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "sessions" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "factors" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "granted_roles" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "sign_ins" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: versionTable},
 }

@@ -70,8 +70,8 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if err != nil {
 		return Tokens{}, malformed("/code", err.Error())
 	}
-	if len(by.Device) > deviceBytesMax {
-		return Tokens{}, errDevice
+	if err := by.checkDevice(); err != nil {
+		return Tokens{}, err
 	}
 	k, ok := a.secret.ofHandle(handle)
 	if !ok {
@@ -102,6 +102,10 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if err != nil {
 		return Tokens{}, err
 	}
+	origin, err := a.origin(ctx, k.user, by)
+	if err != nil {
+		return Tokens{}, err
+	}
 	_, err = p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
 		held, err := lock(ctx, in, k.user)
@@ -125,9 +129,12 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 		if err := a.spend(ctx, tx, p, of, shown, request); err != nil {
 			return err
 		}
-		return a.write(ctx, tx, p, newSession{k.user, id, from, shown.by()})
+		return a.write(ctx, tx, p, newSession{of: of, id: id, seed: from, provedBy: shown.by(), by: by, origin: origin, settled: held.settled})
 	})
 	switch {
+	case errors.Is(err, errCode):
+		a.noteRefusal(ctx, by, k.user)
+		return Tokens{}, errCode
 	case err != nil:
 		return Tokens{}, err
 	case !first: // the same request was first after all

@@ -34,6 +34,7 @@ var Permissions = web.Permissions{
 	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
 
 	"FinishSignIn":       {Roles: web.Anybody, On: "its own user"},
+	"ListSignIns":        {Roles: web.RolesOf(auth.RoleShopper), On: "its own sign-ins"},
 	"StepUp":             {Roles: web.RolesOf(auth.RoleShopper), On: "its own session"},
 	"ShowFactor":         {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor"},
 	"BeginFactor":        {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},

@@ -13,6 +13,9 @@ func (s server) FinishSignIn(ctx context.Context, r api.FinishSignInRequestObjec
 	if r.Body.DeviceToken != nil {
 		by.Device = *r.Body.DeviceToken
 	}
+	if r.Body.DeviceName != nil {
+		by.DeviceName = *r.Body.DeviceName
+	}
 	tokens, err := s.Accounts.FinishSignIn(ctx, by, r.ChallengeID, r.Body.Code)
 	if err != nil {
 		return nil, err

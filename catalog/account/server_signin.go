@@ -48,7 +48,11 @@ func (s server) SignIn(ctx context.Context, r api.SignInRequestObject) (api.Sign
 	if r.Body.DeviceToken != nil {
 		with.Device = *r.Body.DeviceToken
 	}
-	in, err := s.Accounts.SignIn(ctx, caller(ctx, r.Params.IdempotencyKey), with)
+	by := caller(ctx, r.Params.IdempotencyKey)
+	if r.Body.DeviceName != nil {
+		by.DeviceName = *r.Body.DeviceName
+	}
+	in, err := s.Accounts.SignIn(ctx, by, with)
 	switch {
 	case err != nil:
 		return nil, err

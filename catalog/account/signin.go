@@ -21,7 +21,7 @@ import (
 const (
 	selectCredential = "SELECT i.value_index, i.value, c.password, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
 		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = c.user_id WHERE c.user_id = ?"
-	lockUser = "SELECT u.state, c.password, COALESCE(f.active, FALSE) FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
+	lockUser = "SELECT u.state, c.password, COALESCE(f.active, FALSE), u.created_at <= NOW(3) - INTERVAL ? SECOND FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
 		"LEFT JOIN factors__ f ON f.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
 	renewHash = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
 
@@ -130,8 +130,9 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (SignedIn
 	if err != nil {
 		return SignedIn{}, malformed("/email", err.Error())
 	}
-	if len(with.Device) > deviceBytesMax {
-		return SignedIn{}, errDevice
+	by.Device = with.Device
+	if err := by.checkDevice(); err != nil {
+		return SignedIn{}, err
 	}
 	given, err := password.Read(with.Password)
 	if err != nil {
@@ -190,13 +191,15 @@ type locked struct {
 	state  State
 	hash   string
 	second bool
+	// settled says that the user is no new one.
+	settled bool
 }
 
 // lock orders what begins and ends several sessions of a user, or changes the password or the second factor: it returns what
 // counts. It comes first in a transaction, so no two of them wait for each other.
 func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err error) {
 	var hash sql.NullString
-	if err := in.QueryRowContext(ctx, lockUser, user).Scan(&of.state, &hash, &of.second); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := in.QueryRowContext(ctx, lockUser, int64(settledAfter/time.Second), user).Scan(&of.state, &hash, &of.second, &of.settled); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return of, db.WriteError("lock user", err)
 	}
 	of.hash = hash.String
@@ -206,7 +209,11 @@ func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err err
 // begin begins a session, or finds the one that the same request began.
 func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed string) (Tokens, error) {
 	p, id, from := a.at(c.user), a.secret.drawSession(c.user, by.Key), newSeed()
-	_, err := p.Write(ctx, "session", func(tx *sql.Tx) error {
+	origin, err := a.origin(ctx, c.user, by)
+	if err != nil {
+		return Tokens{}, err
+	}
+	_, err = p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
 		held, err := lock(ctx, in, c.user)
 		switch {
@@ -222,7 +229,7 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed s
 				return db.WriteError("renew hash", err)
 			}
 		}
-		return a.write(ctx, tx, p, newSession{c.user, id, from, provedByPassword})
+		return a.write(ctx, tx, p, newSession{of: c, id: id, seed: from, provedBy: provedByPassword, by: by, origin: origin, settled: held.settled})
 	})
 	switch {
 	case db.Answer(err) == db.AnswerDuplicate:
@@ -235,23 +242,34 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed s
 
 // newSession is a session that begins.
 type newSession struct {
-	user ids.User
-	id   ids.Session
-	seed seed
-	by   string // what proves it
+	of       credential
+	id       ids.Session
+	seed     seed
+	provedBy string
+	by       Caller
+	origin   []byte
+	settled  bool // its user is no new one
 }
 
-// write writes a session, and ends the one that was unused for longest if there are too many. The transaction holds the user's lock.
+// write writes a session and its place in the history, tells of a new device, and ends the one that was unused for longest if there are too many. The transaction holds the user's lock.
 func (a *Accounts) write(ctx context.Context, tx *sql.Tx, p place.Place, s newSession) error {
 	in := p.In(tx)
-	if _, err := in.ExecContext(ctx, insertSession, s.user, s.id, s.seed[:], s.by, int64(idleMax/time.Second)); err != nil {
+	if _, err := in.ExecContext(ctx, insertSession, s.of.user, s.id, s.seed[:], s.provedBy, int64(idleMax/time.Second)); err != nil {
 		return db.WriteError("write session", err)
 	}
-	unused, err := a.sessionIDs(ctx, in, selectUnused, s.user, sessionsMax)
+	if err := a.note(ctx, in, s.of.user, outcomeDone, s.provedBy, s.id, s.origin); err != nil {
+		return err
+	}
+	if s.settled && !a.secret.knows(s.of.user, s.by.Device) {
+		if err := a.tellOfDevice(ctx, tx, p, s.of, s.by, s.id); err != nil {
+			return err
+		}
+	}
+	unused, err := a.sessionIDs(ctx, in, selectUnused, s.of.user, sessionsMax)
 	if err != nil {
 		return err
 	}
-	return a.finishSessions(ctx, tx, p, s.user, unused)
+	return a.finishSessions(ctx, tx, p, s.of.user, unused)
 }
 
 // session reads a session.

@@ -36,6 +36,8 @@ type Caller struct {
 	Address netip.Addr
 	Key     string
 	Device  string // a device token, or empty
+
+	DeviceName string // what its owner calls it, or empty
 }
 
 // Asked is a code that was sent.

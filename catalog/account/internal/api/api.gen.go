@@ -33,42 +33,42 @@ const (
 
 // Defines values for ProblemCode.
 const (
-	AddressTaken          ProblemCode = "address_taken"
-	ChangedSince          ProblemCode = "changed_since"
-	CodeRefused           ProblemCode = "code_refused"
-	CredentialsRefused    ProblemCode = "credentials_refused"
-	Forbidden             ProblemCode = "forbidden"
-	HeadersTooLarge       ProblemCode = "headers_too_large"
-	IdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
-	IdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
-	IfMatchMissing        ProblemCode = "if_match_missing"
-	InProgress            ProblemCode = "in_progress"
-	Internal              ProblemCode = "internal"
-	Malformed             ProblemCode = "malformed"
-	MethodNotAllowed      ProblemCode = "method_not_allowed"
-	Mismatch              ProblemCode = "mismatch"
-	NoChannel             ProblemCode = "no_channel"
-	NotFound              ProblemCode = "not_found"
-	OutcomeUnknown        ProblemCode = "outcome_unknown"
-	Overloaded            ProblemCode = "overloaded"
-	OwnSeller             ProblemCode = "own_seller"
-	PasswordRefused       ProblemCode = "password_refused"
-	PayloadTooLarge       ProblemCode = "payload_too_large"
-	RateLimited           ProblemCode = "rate_limited"
-	RegistrationRefused   ProblemCode = "registration_refused"
-	RequestTimeout        ProblemCode = "request_timeout"
-	ReviewClaimed         ProblemCode = "review_claimed"
-	SecondReviewer        ProblemCode = "second_reviewer"
-	StepUpRequired        ProblemCode = "step_up_required"
-	TooManyMessages       ProblemCode = "too_many_messages"
-	Unauthorized          ProblemCode = "unauthorized"
-	Unavailable           ProblemCode = "unavailable"
-	UnknownSeller         ProblemCode = "unknown_seller"
-	UnknownSession        ProblemCode = "unknown_session"
-	UnknownUser           ProblemCode = "unknown_user"
-	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
-	UserLocked            ProblemCode = "user_locked"
-	WrongState            ProblemCode = "wrong_state"
+	ProblemCodeAddressTaken          ProblemCode = "address_taken"
+	ProblemCodeChangedSince          ProblemCode = "changed_since"
+	ProblemCodeCodeRefused           ProblemCode = "code_refused"
+	ProblemCodeCredentialsRefused    ProblemCode = "credentials_refused"
+	ProblemCodeForbidden             ProblemCode = "forbidden"
+	ProblemCodeHeadersTooLarge       ProblemCode = "headers_too_large"
+	ProblemCodeIdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
+	ProblemCodeIdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	ProblemCodeIfMatchMissing        ProblemCode = "if_match_missing"
+	ProblemCodeInProgress            ProblemCode = "in_progress"
+	ProblemCodeInternal              ProblemCode = "internal"
+	ProblemCodeMalformed             ProblemCode = "malformed"
+	ProblemCodeMethodNotAllowed      ProblemCode = "method_not_allowed"
+	ProblemCodeMismatch              ProblemCode = "mismatch"
+	ProblemCodeNoChannel             ProblemCode = "no_channel"
+	ProblemCodeNotFound              ProblemCode = "not_found"
+	ProblemCodeOutcomeUnknown        ProblemCode = "outcome_unknown"
+	ProblemCodeOverloaded            ProblemCode = "overloaded"
+	ProblemCodeOwnSeller             ProblemCode = "own_seller"
+	ProblemCodePasswordRefused       ProblemCode = "password_refused"
+	ProblemCodePayloadTooLarge       ProblemCode = "payload_too_large"
+	ProblemCodeRateLimited           ProblemCode = "rate_limited"
+	ProblemCodeRegistrationRefused   ProblemCode = "registration_refused"
+	ProblemCodeRequestTimeout        ProblemCode = "request_timeout"
+	ProblemCodeReviewClaimed         ProblemCode = "review_claimed"
+	ProblemCodeSecondReviewer        ProblemCode = "second_reviewer"
+	ProblemCodeStepUpRequired        ProblemCode = "step_up_required"
+	ProblemCodeTooManyMessages       ProblemCode = "too_many_messages"
+	ProblemCodeUnauthorized          ProblemCode = "unauthorized"
+	ProblemCodeUnavailable           ProblemCode = "unavailable"
+	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
+	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
+	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
+	ProblemCodeUnsupportedMediaType  ProblemCode = "unsupported_media_type"
+	ProblemCodeUserLocked            ProblemCode = "user_locked"
+	ProblemCodeWrongState            ProblemCode = "wrong_state"
 )
 
 // Defines values for PublishedKeyAlg.
@@ -96,6 +96,19 @@ const (
 	SessionFactorPassword SessionFactor = "password"
 	SessionFactorRecovery SessionFactor = "recovery"
 	SessionFactorTotp     SessionFactor = "totp"
+)
+
+// Defines values for SignInMadeFactor.
+const (
+	SignInMadeFactorPassword SignInMadeFactor = "password"
+	SignInMadeFactorRecovery SignInMadeFactor = "recovery"
+	SignInMadeFactorTotp     SignInMadeFactor = "totp"
+)
+
+// Defines values for SignInMadeOutcome.
+const (
+	SignInMadeOutcomeCodeRefused SignInMadeOutcome = "code_refused"
+	SignInMadeOutcomeSignedIn    SignInMadeOutcome = "signed_in"
 )
 
 // Defines values for TokensTokenType.
@@ -355,6 +368,9 @@ type SecondCode struct {
 	// Code Six digits that the app shows, or a recovery code with or without its dash.
 	Code FactorCodeText `json:"code"`
 
+	// DeviceName What its owner calls the device, for the history of sign-ins.
+	DeviceName *string `json:"device_name,omitempty"`
+
 	// DeviceToken Of an earlier session at this device.
 	DeviceToken *string `json:"device_token,omitempty"`
 }
@@ -395,12 +411,44 @@ type Sessions struct {
 
 // SignIn defines model for SignIn.
 type SignIn struct {
+	// DeviceName What its owner calls the device, for the history of sign-ins.
+	DeviceName *string `json:"device_name,omitempty"`
+
 	// DeviceToken Of an earlier session at this device.
 	DeviceToken *string `json:"device_token,omitempty"`
 
 	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 	Email    Email    `json:"email"`
 	Password Password `json:"password"`
+}
+
+// SignInMade defines model for SignInMade.
+type SignInMade struct {
+	At time.Time `json:"at"`
+
+	// DeviceName As the sign-in named it.
+	DeviceName *string `json:"device_name,omitempty"`
+
+	// Factor What began the session.
+	Factor *SignInMadeFactor `json:"factor,omitempty"`
+
+	// Network From where: the /24 of an IPv4 address, or the /64 of another one.
+	Network string `json:"network"`
+
+	// Outcome A session has begun, or a code of the second factor was refused.
+	Outcome   SignInMadeOutcome `json:"outcome"`
+	SessionID *SessionID        `json:"session_id,omitempty"`
+}
+
+// SignInMadeFactor What began the session.
+type SignInMadeFactor string
+
+// SignInMadeOutcome A session has begun, or a code of the second factor was refused.
+type SignInMadeOutcome string
+
+// SignIns defines model for SignIns.
+type SignIns struct {
+	Data []SignInMade `json:"data"`
 }
 
 // Tokens defines model for Tokens.
@@ -777,6 +825,27 @@ type EndSession204Response struct {
 func (response EndSession204Response) VisitEndSessionResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type ListSignInsRequestObject struct {
+}
+
+type ListSignInsResponseObject interface {
+	VisitListSignInsResponse(w http.ResponseWriter) error
+}
+
+type ListSignIns200JSONResponse SignIns
+
+func (response ListSignIns200JSONResponse) VisitListSignInsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type StepUpRequestObject struct {
@@ -1267,6 +1336,9 @@ type StrictServerInterface interface {
 	// EndSession End a session of the user. For shoppers.
 	// (DELETE /v1/me/sessions/{session_id})
 	EndSession(ctx context.Context, request EndSessionRequestObject) (EndSessionResponseObject, error)
+	// ListSignIns List the last sign-ins of the user. For shoppers.
+	// (GET /v1/me/sign_ins)
+	ListSignIns(ctx context.Context, request ListSignInsRequestObject) (ListSignInsResponseObject, error)
 	// StepUp Prove the session again. For shoppers.
 	// (POST /v1/me/step_up)
 	StepUp(ctx context.Context, request StepUpRequestObject) (StepUpResponseObject, error)
@@ -1440,6 +1512,17 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitEndSessionResponse, nil
+			},
+		},
+		{
+			Operation: "ListSignIns", Method: "GET", Path: "/v1/me/sign_ins",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListSignInsRequestObject
+				answer, err := server.ListSignIns(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListSignInsResponse, nil
 			},
 		},
 		{
