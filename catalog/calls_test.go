@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"sluice/catalog/account"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/vault"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
 	"sluice/catalog/seller"
@@ -66,6 +68,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfUsers()
 	c.callsOfSignIn()
 	c.callsOfFactors()
+	c.callsOfPersonal()
 	c.callsOfSellers()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
@@ -81,6 +84,7 @@ type callCounter struct {
 	keys      *auth.Keys
 	server    *web.Server
 	inbox     *notify.Inbox
+	vault     *vault.Vault
 	called    map[string]bool
 }
 
@@ -97,7 +101,11 @@ func (c *callCounter) serve() {
 	}
 	secret, err1 := account.ReadSecret(secretFile)
 	signing, err2 := openSigning(signingFile, "sluice", "sluice")
-	if err := errors.Join(err1, err2); err != nil {
+	_, err3 := GenerateVaultKeys(filepath.Join(dir, "vault.json"))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.vault, err = OpenVault(c.t.Context(), VaultConfig{File: filepath.Join(dir, "vault.json")}, c.databases, slog.New(slog.DiscardHandler)); err != nil {
 		c.t.Fatal(err)
 	}
 	assessments, err := assess.New(assess.Config{
@@ -107,7 +115,7 @@ func (c *callCounter) serve() {
 		c.t.Fatal(err)
 	}
 	accounts := account.New(account.Config{
-		Databases: c.databases, Secret: secret, Signer: signing, Messenger: messenger{c.messages(secret)}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
+		Databases: c.databases, Secret: secret, Vault: c.vault, Signer: signing, Messenger: messenger{c.messages(secret)}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	assessments.Register(assess.SignUp, accounts.Asker())
@@ -143,14 +151,14 @@ func (c *callCounter) call(of request) map[string]string {
 func (c *callCounter) callUnder(key string, of request) map[string]string {
 	c.t.Helper()
 	texts := map[string]string{}
-	for name, value := range c.callAll(key, of) {
+	for name, value := range c.callAll(map[string]string{"Idempotency-Key": key}, of) {
 		texts[name], _ = value.(string)
 	}
 	return texts
 }
 
-// callAll is callUnder, with the members that are no texts.
-func (c *callCounter) callAll(key string, of request) map[string]any {
+// callAll is call, with other headers and the members that are no texts.
+func (c *callCounter) callAll(headers map[string]string, of request) map[string]any {
 	c.t.Helper()
 	const statement, transaction = 2, 2
 	ctx, calls := tally.Count(c.t.Context())
@@ -158,9 +166,13 @@ func (c *callCounter) callAll(key string, of request) map[string]any {
 	if of.token != "" {
 		r.Header.Set("Authorization", "Bearer "+of.token)
 	}
-	r.Header.Set("Idempotency-Key", key)
 	r.Header.Set("If-Match", `"1"`)
 	r.Header.Set("Content-Type", "application/json")
+	for name, value := range headers {
+		if value != "" {
+			r.Header.Set(name, value)
+		}
+	}
 	w := httptest.NewRecorder()
 	c.server.ServeHTTP(w, r)
 	if want := of.statements*statement + of.transactions*transaction; w.Code != of.status || calls.Load() != want {
@@ -194,6 +206,37 @@ func (c *callCounter) token(user int64, role auth.Role) string {
 		c.t.Fatal(err)
 	}
 	return token
+}
+
+func (c *callCounter) callsOfPersonal() {
+	if _, err := c.vault.Box(c.t.Context(), 7); err != nil { // making a key takes more, once
+		c.t.Fatal(err)
+	}
+	const home = `{"recipient":"Ann","country":"DE","lines":["x"],"default":true}`
+	me := c.token(7, auth.RoleShopper)
+	change := func(r request, match string) map[string]string {
+		texts := map[string]string{}
+		for name, value := range c.callAll(map[string]string{"Idempotency-Key": "n" + strconv.Itoa(len(r.method+r.path+r.body)), "If-Match": match}, r) {
+			texts[name], _ = value.(string)
+		}
+		return texts
+	}
+	read := func(path string, statements int64, operation string) {
+		c.call(request{"GET", path, "", me, http.StatusOK, statements, 0, operation})
+	}
+	change(request{"PATCH", "/v1/me/profile", `{"display_name":"Ann"}`, me, http.StatusOK, 7, 1, ""}, `"1"`)
+	read("/v1/me/profile", 1, "")
+	change(request{"POST", "/v1/me/addresses", home, me, http.StatusCreated, 8, 1, ""}, "")
+	made := change(request{"POST", "/v1/me/addresses", strings.Replace(home, "Ann", "Carla", 1), me, http.StatusCreated, 8, 1, ""}, "")
+	path, operation := "/v1/me/addresses/"+made["address_id"], "/v1/me/addresses/{address_id}"
+	read("/v1/me/addresses", 2, "")
+	read(path, 2, operation)
+	change(request{"PUT", path, home, me, http.StatusOK, 8, 1, operation}, `"1"`)
+	change(request{"DELETE", path, "", me, http.StatusNoContent, 7, 1, operation}, `"2"`)
+	change(request{"POST", "/v1/me/consents", `{"purpose":"marketing","given":true,"text_version":"1"}`, me, http.StatusCreated, 9, 1, ""}, "")
+	read("/v1/me/consents", 2, "")
+	read("/v1/me/data", 8, "")
+	change(request{"DELETE", "/v1/me", `{"confirm":"erase"}`, me, http.StatusNoContent, 17, 1, ""}, "")
 }
 
 // messages have an inbox, and a worker that brings them there.
@@ -245,7 +288,7 @@ func (c *callCounter) code(template string) string {
 
 func (c *callCounter) callsOfSignIn() {
 	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
-	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 8, 2, ""}) // three and a transaction count the message
+	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 9, 2, ""}) // three and a transaction count the message
 	c.call(request{
 		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 15, 1, "/v1/verifications/{challenge_id}", // four of them assess
 	})
@@ -260,7 +303,7 @@ func (c *callCounter) callsOfSignIn() {
 	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 3, 1, ""})
 	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 9, 1, ""})
 	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 4, 1, "/v1/me/sessions/{session_id}"})
-	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 9, 2, ""})
+	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 10, 2, ""})
 	c.call(request{
 		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code("reset_password") + `","password":"` + old + `"}`, "", http.StatusOK, 11, 1,
 		"/v1/password_resets/{challenge_id}",
@@ -278,7 +321,7 @@ func (c *callCounter) callsOfFactors() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	confirmed := c.callAll("k", request{"POST", "/v1/me/totp/confirmation", `{"code":"` + code + `"}`, me, http.StatusOK, 8, 1, ""})
+	confirmed := c.callAll(map[string]string{"Idempotency-Key": "k"}, request{"POST", "/v1/me/totp/confirmation", `{"code":"` + code + `"}`, me, http.StatusOK, 8, 1, ""})
 	recovery, _ := confirmed["recovery_codes"].([]any)
 	c.call(request{"GET", "/v1/me/totp", "", me, http.StatusOK, 1, 0, ""})
 	c.call(request{"GET", "/v1/me/sign_ins", "", me, http.StatusOK, 1, 0, ""})

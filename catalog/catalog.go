@@ -143,8 +143,12 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	if err := n.openAssessments(secret); err != nil {
 		return err
 	}
+	v, err := OpenVault(ctx, n.cfg.Vault, n.databases, n.log)
+	if err != nil {
+		return err
+	}
 	n.accounts = account.New(account.Config{
-		Databases: n.databases, Secret: secret, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Shop: n.cfg.Messages.Shop,
+		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Shop: n.cfg.Messages.Shop,
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: sellerSealer{secret}})

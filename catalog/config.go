@@ -30,9 +30,10 @@ type Config struct {
 	TokenAudience string `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice"`
 	TokensMax     int    `name:"tokens-max" env:"SLUICE_TOKENS_MAX" group:"Tokens" default:"200000"`
 
-	SigningKeysFile   string `name:"signing-keys-file" private:"" env:"SLUICE_SIGNING_KEYS_FILE" group:"Tokens" placeholder:"PATH"`
-	AccountSecretFile string `name:"account-secret-file" private:"" env:"SLUICE_ACCOUNT_SECRET_FILE" group:"Catalog" placeholder:"PATH"`
-	PasswordsMax      int    `name:"passwords-max" env:"SLUICE_PASSWORDS_MAX" group:"Limits" default:"4"`
+	SigningKeysFile   string      `name:"signing-keys-file" private:"" env:"SLUICE_SIGNING_KEYS_FILE" group:"Tokens" placeholder:"PATH"`
+	AccountSecretFile string      `name:"account-secret-file" private:"" env:"SLUICE_ACCOUNT_SECRET_FILE" group:"Catalog" placeholder:"PATH"`
+	PasswordsMax      int         `name:"passwords-max" env:"SLUICE_PASSWORDS_MAX" group:"Limits" default:"4"`
+	Vault             VaultConfig `embed:""`
 
 	RatePerUser     float64  `name:"rate-per-user" env:"SLUICE_RATE_PER_USER" group:"Limits" default:"20"`
 	BurstPerUser    int      `name:"burst-per-user" env:"SLUICE_BURST_PER_USER" group:"Limits" default:"40"`
@@ -78,6 +79,7 @@ func (c Config) Validate() error {
 		{"account-secret-file", c.AccountSecretFile, "the file of --account-secret-file (SLUICE_ACCOUNT_SECRET_FILE): sluice catalog keys create makes one"},
 		{"token-issuer", c.TokenIssuer, "the iss that tokens have"},
 		{"token-audience", c.TokenAudience, "the aud that tokens have"},
+		{"vault-key-file", c.Vault.File, "the file of --vault-key-file (SLUICE_VAULT_KEY_FILE): sluice catalog vault keygen --out vault.json makes one"},
 	} {
 		if s.value == "" {
 			f.Missing(s.setting, s.want)

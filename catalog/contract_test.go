@@ -29,6 +29,15 @@ var unreached = map[string][]string{
 	// Two requests with one key must meet; the test of package replay has them.
 	"setRole": {"outcome_unknown"}, "apply": {"outcome_unknown", "in_progress"}, "changeApplication": {"outcome_unknown", "in_progress"},
 	"moveSeller": {"outcome_unknown", "in_progress"}, "claimReview": {"outcome_unknown", "in_progress", "mismatch"}, "decideReview": {"outcome_unknown", "in_progress"},
+
+	"eraseMe": {"outcome_unknown"},
+
+	// Another request with the same key must be under way, too.
+	"changeProfile": {"outcome_unknown", "in_progress"},
+	"addAddress":    {"outcome_unknown", "in_progress"},
+	"changeAddress": {"outcome_unknown", "in_progress"},
+	"removeAddress": {"outcome_unknown", "in_progress"},
+	"noteConsent":   {"outcome_unknown", "in_progress"},
 }
 
 // contract is a shop that is held to its API document.
@@ -90,6 +99,7 @@ func (c *contract) exercise() {
 	} {
 		c.exerciseForm(s)
 	}
+	c.exercisePersonal()
 	c.exerciseOutage()
 	c.document.CheckComplete(c.t, unreached)
 }
@@ -293,6 +303,9 @@ func (c *contract) exerciseOutage() {
 	c.exerciseSignInOutage(c.token(8, auth.RoleShopper))
 	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
 	c.exerciseSellersOutage()
+	for _, s := range personal(noAddress) {
+		c.by(c.token(8, auth.RoleShopper), "unavailable", s)
+	}
 	if !strings.Contains(c.logs.String(), "there is no table users") {
 		c.t.Errorf("the log does not say why: %s", c.logs.String())
 	}

@@ -84,7 +84,9 @@ func newShopIn(t *testing.T, in layout) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(ring.Create(s.cfg.SigningKeysFile), account.CreateSecret(s.cfg.AccountSecretFile)); err != nil {
+	s.cfg.Vault.File = s.cfg.TokenKeyFile + ".vault"
+	_, err = catalog.GenerateVaultKeys(s.cfg.Vault.File)
+	if err := errors.Join(err, ring.Create(s.cfg.SigningKeysFile), account.CreateSecret(s.cfg.AccountSecretFile)); err != nil {
 		t.Fatal(err)
 	}
 	in.lay(s)

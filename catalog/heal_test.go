@@ -41,7 +41,7 @@ const dsnFileEnv, keysEnv, brokersEnv = "SLUICE_TEST_CATALOG_DSN_FILE", "SLUICE_
 func serveShop(dsnFile, keys, broker string) {
 	cfg := catalog.Config{
 		MySQL: place.MySQL{DSNFile: dsnFile}, Kafka: kafka.Cluster{Brokers: []string{broker}}, Ops: config.Ops{Listen: "127.0.0.1:0"},
-		Listen: "127.0.0.1:0", TokenKeyFile: keys,
+		Listen: "127.0.0.1:0", TokenKeyFile: keys, Vault: catalog.VaultConfig{File: keys + ".vault"},
 	}
 	cfg.SigningKeysFile, cfg.AccountSecretFile = accountFiles(keys)
 	err := kong.ApplyDefaults(&cfg)

@@ -59,6 +59,18 @@ var allowed = map[string][]auth.Role{
 	"GET /v1/seller_reviews/{seller_id}":           {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
 	"POST /v1/seller_reviews/{seller_id}/claim":    reviewers,
 	"POST /v1/seller_reviews/{seller_id}/decision": reviewers,
+
+	"DELETE /v1/me":                        {auth.RoleShopper},
+	"GET /v1/me/profile":                   {auth.RoleShopper},
+	"PATCH /v1/me/profile":                 {auth.RoleShopper},
+	"GET /v1/me/addresses":                 {auth.RoleShopper},
+	"POST /v1/me/addresses":                {auth.RoleShopper},
+	"GET /v1/me/addresses/{address_id}":    {auth.RoleShopper},
+	"PUT /v1/me/addresses/{address_id}":    {auth.RoleShopper},
+	"DELETE /v1/me/addresses/{address_id}": {auth.RoleShopper},
+	"GET /v1/me/consents":                  {auth.RoleShopper},
+	"POST /v1/me/consents":                 {auth.RoleShopper},
+	"GET /v1/me/data":                      {auth.RoleShopper},
 }
 
 // proved are the operations that want a session which was proved lately, literally too.
@@ -73,7 +85,9 @@ var needed = map[string]string{
 // call calls an operation as the bearer of a token, in a form that nobody accepts, and returns the status.
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
-	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{seller_id}", "sel_0000000000015", "{role}", "ops").Replace(o.Path), strings.NewReader("x"))
+	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress,
+		"{seller_id}", "sel_0000000000015", "{role}", "ops")
+	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

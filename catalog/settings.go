@@ -13,3 +13,6 @@ var texts = config.ParseTexts(settings)
 
 // Texts are those of the group.
 func (Config) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
+func (VaultConfig) Texts() config.Texts { return texts }

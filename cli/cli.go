@@ -32,7 +32,14 @@ type root struct {
 		Routes  command.CatalogRoutes  `cmd:"" help:"Show the operations of the shop, and who may call them."`
 		Migrate command.CatalogMigrate `cmd:"" help:"Bring the tables of the shop up to date."`
 		Grants  command.CatalogGrants  `cmd:"" help:"Print the SQL that gives the shop's MySQL account its rights."`
-		Tasks   struct {
+		Vault   struct {
+			Keygen command.VaultKeygen `cmd:"" help:"Make the keys of personal values."`
+			Rotate command.VaultRotate `cmd:"" help:"Add a key that wraps from a time on."`
+			Rewrap command.VaultRewrap `cmd:"" help:"Wrap the keys of users with the key that wraps."`
+			Drop   command.VaultDrop   `cmd:"" help:"Take a key away that has wrapped nothing any longer."`
+			Status command.VaultStatus `cmd:"" help:"Show what each key does, and how much it has wrapped."`
+		} `cmd:"" help:"Keep the keys of personal values."`
+		Tasks struct {
 			List   command.CatalogTaskList   `cmd:"" help:"List dead tasks."`
 			Repeat command.CatalogTaskRepeat `cmd:"" help:"Try a dead task again."`
 			Drop   command.CatalogTaskDrop   `cmd:"" help:"Delete a dead task."`

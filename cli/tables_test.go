@@ -45,7 +45,7 @@ var tables = map[string]access{
 	"notify_counts":      {reads: []string{"catalog/notify"}, writes: []string{"catalog/notify"}},
 	"notify_tasks":       {}, // the statements are made with the name of the owner
 	"notify_schedule":    {},
-	"users":              {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
+	"users":              {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account", "catalog/account/internal/rows"}},
 	"claims":             {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"identities":         {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
 	"credentials":        {reads: []string{"catalog/account"}, writes: []string{"catalog/account"}},
@@ -58,6 +58,11 @@ var tables = map[string]access{
 	"seller_history":     {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_approvals":   {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_members":     {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
+	"account_key_proofs": {},
+	"profiles":           {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
+	"addresses":          {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
+	"consents":           {reads: []string{"catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
 	"pools":              {reads: []string{"core/ledger"}, writes: []string{"core/sale"}},
 	"sale_keys":          {reads: []string{"core/sale"}, writes: []string{"core/sale"}},
 	"redis_vettings":     {reads: []string{"core/evidence"}, writes: []string{"core/evidence"}},

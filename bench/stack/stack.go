@@ -252,9 +252,10 @@ func (s *Stack) OpenShop() {
 	dir := s.t.TempDir()
 	s.env = append(s.env,
 		"SLUICE_SIGNING_KEYS_FILE="+filepath.Join(dir, "signing.json"), "SLUICE_ACCOUNT_SECRET_FILE="+filepath.Join(dir, "account.secret"),
-		"SLUICE_MESSAGES_INBOX=true",
+		"SLUICE_VAULT_KEY_FILE="+filepath.Join(dir, "vault.json"), "SLUICE_MESSAGES_INBOX=true",
 	)
 	s.Run("", "catalog", "keys", "create")
+	s.Run("", "catalog", "vault", "keygen", "--out", filepath.Join(dir, "vault.json"))
 	s.Run("", "catalog", "migrate")
 }
 

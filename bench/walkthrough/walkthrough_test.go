@@ -70,13 +70,13 @@ func newShop(t *testing.T, binary string) *shop {
 	mysql, dsn := servicetest.PrivateDatabase(t)
 	kafka := servicetest.PrivateKafka(t)
 	post := startMail(t, dir)
-	keys, signing, secret := filepath.Join(dir, "keys.json"), filepath.Join(dir, "signing.json"), filepath.Join(dir, "account.secret")
+	keys, signing, secret, vault := filepath.Join(dir, "keys.json"), filepath.Join(dir, "signing.json"), filepath.Join(dir, "account.secret"), filepath.Join(dir, "vault.json")
 	key, err := auth.GenerateKey("HS256")
 	must(t, err)
 	must(t, auth.WriteKeys(keys, key))
 	s.env = append(local.Unset(), "SLUICE_MYSQL_DSN="+dsn, "SLUICE_KAFKA_BROKERS="+strings.Join(kafka.Addrs, ","), "SLUICE_TOKEN_KEY_FILE="+keys,
-		"SLUICE_SIGNING_KEYS_FILE="+signing, "SLUICE_ACCOUNT_SECRET_FILE="+secret, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
-	for _, args := range [][]string{{"catalog", "keys", "create"}, {"catalog", "migrate"}} {
+		"SLUICE_SIGNING_KEYS_FILE="+signing, "SLUICE_ACCOUNT_SECRET_FILE="+secret, "SLUICE_VAULT_KEY_FILE="+vault, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	for _, args := range [][]string{{"catalog", "keys", "create"}, {"catalog", "vault", "keygen", "--out", vault}, {"catalog", "migrate"}} {
 		s.run(binary, args...)
 	}
 	catalog, err := local.StartProgram(t.Context(), dir, local.ProgramOptions{

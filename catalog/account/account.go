@@ -60,5 +60,6 @@ var unknownUser = problem.NewKind(problem.Kind{Code: "unknown_user", Status: htt
 
 var (
 	errUnknown = &problem.Problem{Kind: unknownUser}
+	errErased  = &problem.Problem{Kind: problem.WrongState, Detail: "the user was erased: nobody has this id again"}
 	errOther   = &problem.Problem{Kind: problem.WrongState, Detail: "the user is known with another region or locale"}
 )

@@ -17,6 +17,7 @@ import (
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -73,6 +74,13 @@ func newAccountsBy(t *testing.T, rules string) *accounts {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := vault.Generate(file + ".vault"); err != nil {
+		t.Fatal(err)
+	}
+	wrapping, err := vault.ReadRing(file+".vault", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ring, err := auth.NewRing(time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +98,7 @@ func newAccountsBy(t *testing.T, rules string) *accounts {
 	began := time.Now()
 	a.clock = func() time.Time { return began.Add(time.Duration(a.now.Load())) }
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Shop: "A: shop", HashesMax: 2,
+		Databases: a.databases, Secret: secret, Vault: account.NewVault(a.databases, wrapping), Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Shop: "A: shop", HashesMax: 2,
 		Now: a.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	a.assess.Register(assess.SignUp, a.Asker())

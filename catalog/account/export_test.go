@@ -1,7 +1,19 @@
 package account
 
+import (
+	"context"
+
+	"sluice/catalog/internal/replay"
+	"sluice/core/ids"
+)
+
 // Stop calls back before some steps.
 func (a *Accounts) Stop(before func(step string)) { a.step = before }
 
 // SelectPending finds the claims that a sweep settles.
 const SelectPending = selectPending
+
+// TestAddress adds an address.
+func (a *Accounts) TestAddress(ctx context.Context, user ids.User, key string) (replay.Answer, error) {
+	return a.AddAddress(ctx, user, asked{"add_address", key, key}, Address{Recipient: "Ann", Country: "DE", Lines: []string{"x"}}, false)
+}

@@ -109,7 +109,11 @@ func (a *Accounts) BeginFactor(ctx context.Context, by Caller, user ids.User) (B
 	p := a.at(user)
 	_, err = p.Write(ctx, "second factor", func(tx *sql.Tx) error {
 		in := p.In(tx)
-		if _, err := lock(ctx, in, user); err != nil {
+		held, err := lock(ctx, in, user)
+		if err == nil {
+			err = may(held.state)
+		}
+		if err != nil {
 			return err
 		}
 		f, err := a.factor(ctx, in, p, user)

@@ -43,4 +43,6 @@ type Messenger interface {
 	Allow(ctx context.Context, by Kind, to string, from netip.Addr) error
 	// Add adds a message to a transaction of the place. It goes out once that has committed.
 	Add(ctx context.Context, tx *sql.Tx, at place.Place, m Message) error
+	// Forget deletes the messages of a user.
+	Forget(ctx context.Context, at place.Place, user ids.User) error
 }

@@ -22,10 +22,14 @@ type postbox struct {
 	all     []account.Message
 	refusal error // of all that somebody asks for
 	silent  error // of all
+	asked   func()
 }
 
 // Allow implements account.Messenger.
 func (o *postbox) Allow(context.Context, account.Kind, string, netip.Addr) error {
+	if o.asked != nil {
+		o.asked()
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.refusal
@@ -41,6 +45,14 @@ func (o *postbox) Add(_ context.Context, _ *sql.Tx, _ place.Place, m account.Mes
 	if !slices.ContainsFunc(o.all, func(held account.Message) bool { return held.Event == m.Event }) {
 		o.all = append(o.all, m)
 	}
+	return nil
+}
+
+// Forget implements account.Messenger.
+func (o *postbox) Forget(_ context.Context, _ place.Place, user ids.User) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = slices.DeleteFunc(o.all, func(m account.Message) bool { return m.User == user })
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if email, err = a.mailOf(ctx, of, email); err != nil {
 		return Asked{}, err
 	}
-	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index, value: string(email)}
+	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index}
 	c.user = of.user
 	c.nonce = sumOf(a.secret.draws, []byte(purposeReset), index[:], []byte(by.Key)).positive()
 	m := Message{Template: templateReset, Locale: of.locale, By: KindEmail, To: string(email)}
@@ -72,16 +72,8 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	if err != nil {
 		return "", err
 	}
-	chosen, err := newPassword(text, Email(c.value))
-	if err != nil {
-		return "", err
-	}
 	if first, _ := c.mayUse(key); !first {
 		return a.secret.device(c.user), nil
-	}
-	hash, err := a.hasher.Hash(ctx, chosen, password.Salt())
-	if err != nil {
-		return "", err
 	}
 	of, held, err := a.credentialOf(ctx, c.user)
 	switch {
@@ -90,6 +82,19 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	case !of.known || held != c.index: // the address is not the account's any more
 		return "", errCode
 	}
+	email, err := a.vault.Open(ctx, c.user, KindEmail, of.email)
+	if err != nil {
+		return "", err
+	}
+	chosen, err := newPassword(text, Email(email))
+	if err != nil {
+		return "", err
+	}
+	hash, err := a.hasher.Hash(ctx, chosen, password.Salt())
+	if err != nil {
+		return "", err
+	}
+	a.step("hashed")
 	p := a.at(c.user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
 		held, err := lock(ctx, p.In(tx), c.user)
@@ -101,7 +106,7 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 		if err != nil || !first {
 			return err
 		}
-		return a.changePassword(ctx, tx, p, of, c.value, hash, 0)
+		return a.changePassword(ctx, tx, p, of, email, hash, 0)
 	})
 	if err != nil {
 		return "", err

@@ -39,5 +39,10 @@ var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "factors" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "granted_roles" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "sign_ins" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "account_keys" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "account_key_proofs" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "profiles" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "addresses" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "consents" + schema.Suffix}, // nobody changes what was said
 	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: versionTable},
 }

@@ -41,6 +41,18 @@ var Permissions = web.Permissions{
 	"ConfirmFactor":      {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor"},
 	"RemoveFactor":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},
 	"RenewRecoveryCodes": {Roles: web.RolesOf(auth.RoleShopper), On: "its own second factor", StepUp: true},
+
+	"ShowProfile":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own profile"},
+	"ChangeProfile": {Roles: web.RolesOf(auth.RoleShopper), On: "its own profile"},
+	"ListAddresses": {Roles: web.RolesOf(auth.RoleShopper), On: "its own addresses"},
+	"AddAddress":    {Roles: web.RolesOf(auth.RoleShopper), On: "its own addresses"},
+	"ShowAddress":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own addresses"},
+	"ChangeAddress": {Roles: web.RolesOf(auth.RoleShopper), On: "its own addresses"},
+	"RemoveAddress": {Roles: web.RolesOf(auth.RoleShopper), On: "its own addresses"},
+	"ListConsents":  {Roles: web.RolesOf(auth.RoleShopper), On: "its own consents"},
+	"NoteConsent":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own consents"},
+	"ShowMyData":    {Roles: web.RolesOf(auth.RoleShopper), On: "all that is kept about it"},
+	"EraseMe":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
 }
 
 // author is who makes a request, for the log of privileged acts.

@@ -88,18 +88,21 @@ func (s server) ListSessions(ctx context.Context, _ api.ListSessionsRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	answer := api.ListSessions200JSONResponse{Data: []api.Session{}}
-	for _, of := range all {
-		shown := api.Session{
-			SessionID: of.ID, CreatedAt: of.CreatedAt.UTC(), UsedAt: of.UsedAt.UTC(), ExpiresAt: of.EndsAt.UTC(), Current: of.ID == web.Who(ctx).Session,
+	return api.ListSessions200JSONResponse{Data: shownSessions(all, web.Who(ctx).Session)}, nil
+}
+
+func shownSessions(all []Session, current ids.Session) []api.Session {
+	shown := make([]api.Session, len(all))
+	for i, of := range all {
+		shown[i] = api.Session{
+			SessionID: of.ID, CreatedAt: of.CreatedAt.UTC(), UsedAt: of.UsedAt.UTC(), ExpiresAt: of.EndsAt.UTC(), Current: of.ID == current,
 		}
 		if !of.ProvedAt.IsZero() {
 			at, by := of.ProvedAt.UTC(), api.SessionFactor(of.ProvedBy)
-			shown.AuthenticatedAt, shown.Factor = &at, &by
+			shown[i].AuthenticatedAt, shown[i].Factor = &at, &by
 		}
-		answer.Data = append(answer.Data, shown)
 	}
-	return answer, nil
+	return shown
 }
 
 // EndSession implements api.StrictServerInterface.

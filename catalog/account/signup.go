@@ -80,7 +80,7 @@ func (a *Accounts) Register(ctx context.Context, by Caller, r Registration) (Ask
 	}
 	m := Message{Template: templateVerify, Locale: r.Locale, By: KindEmail, To: string(email)}
 	if c.decoy = owner != 0; c.decoy {
-		m.Template = templateTaken
+		m.Template, c.value = templateTaken, "" // it is another user's, who may be erased
 	}
 	return a.ask(ctx, c, m)
 }
@@ -134,7 +134,16 @@ func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, err
 		m.Values["minutes"] = strconv.Itoa(int(challengeLife / time.Minute))
 	}
 	_, err := p.Write(ctx, "challenge", func(tx *sql.Tx) error {
-		_, err := p.In(tx).ExecContext(ctx, insertChallenge, c.user, c.nonce, c.purpose, c.decoy, c.seed[:], c.index[:], sealed, c.password, c.Region, c.Locale,
+		held, err := lock(ctx, p.In(tx), c.user)
+		switch {
+		case err != nil:
+			return err
+		case held.state == StateErased && c.purpose == purposeRegister: // the key registered a user who was erased
+			return &problem.Problem{Kind: problem.Mismatch}
+		case held.state == StateErased: // meanwhile: asked again, it is an address that nobody has
+			return fmt.Errorf("ask for a code: %w: the user was erased", stock.ErrNotApplied)
+		}
+		_, err = p.In(tx).ExecContext(ctx, insertChallenge, c.user, c.nonce, c.purpose, c.decoy, c.seed[:], c.index[:], sealed, c.password, c.Region, c.Locale,
 			int64(challengeLife/time.Second))
 		if err != nil {
 			return db.WriteError("write challenge", err)
@@ -235,7 +244,10 @@ func (a *Accounts) use(ctx context.Context, tx *sql.Tx, p place.Place, c *challe
 		return true, err
 	}
 	now, _, err := a.challenge(ctx, p.In(tx), p, c.challengeKey) // the row is locked by the statement before
-	if err != nil {
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // the user was erased meanwhile
+		return false, errCode
+	case err != nil:
 		return false, err
 	}
 	if _, may := now.mayUse(key); !may {

@@ -11,6 +11,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
+	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -29,6 +30,7 @@ type Signer interface {
 type Config struct {
 	Databases *place.Databases // the caller closes them
 	Secret    *Secret
+	Vault     *vault.Vault // that of NewVault
 	Signer    Signer
 	Messenger Messenger
 	Assessor  Assessor // nil: everybody passes
@@ -44,6 +46,7 @@ type Accounts struct {
 	acts      audit.Log
 	secret    *Secret
 	vault     Vault
+	personal  *vault.Vault
 	signer    Signer
 	messenger Messenger
 	assessor  Assessor
@@ -59,7 +62,7 @@ type Accounts struct {
 // New makes the accounts.
 func New(cfg Config) *Accounts {
 	a := &Accounts{
-		databases: cfg.Databases, secret: cfg.Secret, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, shop: cfg.Shop,
+		databases: cfg.Databases, secret: cfg.Secret, personal: cfg.Vault, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, shop: cfg.Shop,
 		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
 	}
 	if a.assessor == nil {
@@ -120,6 +123,8 @@ func (a *Accounts) Make(ctx context.Context, id ids.User, home Home, by audit.Au
 	switch {
 	case err != nil && made:
 		return user, false, fmt.Errorf("%w: %w", stock.ErrUnknown, err) // it was made, and the caller learns of it by asking again
+	case err == nil && user.State == StateErased:
+		return user, false, errErased
 	case err == nil && user.Home != home:
 		return user, false, errOther
 	}

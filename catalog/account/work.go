@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"sluice/catalog/internal/outbox"
+	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/work"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -21,7 +22,7 @@ const (
 
 // Work is what the package does besides answering.
 func (a *Accounts) Work() work.Owner {
-	return work.Owner{Name: owner, Kind: shard.Users, Topics: []string{topic}}
+	return work.Owner{Name: owner, Kind: shard.Users, Topics: []string{topic}, Tasks: map[string]task.Handler{taskForget: a.forget}}
 }
 
 // event is what others are told of a user. It has nothing personal.

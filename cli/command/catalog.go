@@ -40,8 +40,9 @@ SIGINT, SIGTERM or SIGHUP, after the requests that it has read.
 
 Examples:
   sluice catalog keys create --signing-keys-file signing.json --account-secret-file account.secret
+  sluice catalog vault keygen --out vault.json
   SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog --kafka-brokers kafka:9092 --token-key-file keys.json \
-      --signing-keys-file signing.json --account-secret-file account.secret
+      --signing-keys-file signing.json --account-secret-file account.secret --vault-key-file vault.json
   sluice catalog routes`
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/catalog"
 	"sluice/catalog/account"
 	"sluice/core/auth"
 	"sluice/core/config"
@@ -125,7 +126,10 @@ func (s *stack) makeKeys() error {
 	if err != nil {
 		return err
 	}
-	for path, create := range map[string]func(string) error{s.command.signingKeys(): ring.Create, s.command.accountSecret(): account.CreateSecret} {
+	for path, create := range map[string]func(string) error{
+		s.command.signingKeys(): ring.Create, s.command.accountSecret(): account.CreateSecret,
+		s.command.vaultKeys(): func(path string) error { _, err := catalog.GenerateVaultKeys(path); return err },
+	} {
 		if err := create(path); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}

@@ -145,7 +145,8 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Config, error) {
 	shop := catalog.Config{
 		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Stock: kafka.Events{Topic: e.Kafka.Topic}, Ops: config.Ops{Listen: ops}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
-		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Messages: notify.Config{Inbox: true},
+		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Vault: catalog.VaultConfig{File: c.vaultKeys()},
+		Messages: notify.Config{Inbox: true},
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
@@ -157,9 +158,10 @@ func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Con
 	return shop, err
 }
 
-// signingKeys and accountSecret are the files of the shop's accounts.
+// signingKeys, accountSecret and vaultKeys are the files of the shop's accounts.
 func (c *Command) signingKeys() string   { return filepath.Join(c.Dir, "signing-keys.json") }
 func (c *Command) accountSecret() string { return filepath.Join(c.Dir, "account.secret") }
+func (c *Command) vaultKeys() string     { return filepath.Join(c.Dir, "vault.json") }
 
 // freeAddress returns the wanted address, or one with a free port if its port is taken.
 func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {

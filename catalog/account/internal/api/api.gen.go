@@ -19,6 +19,18 @@ import (
 	"sluice/core/ids"
 )
 
+// Defines values for ErasureConfirm.
+const (
+	Erase ErasureConfirm = "erase"
+)
+
+// Defines values for Gender.
+const (
+	GenderFemale Gender = "female"
+	GenderMale   Gender = "male"
+	GenderOther  Gender = "other"
+)
+
 // Defines values for GrantableRole.
 const (
 	GrantableRoleOps     GrantableRole = "ops"
@@ -31,11 +43,19 @@ const (
 	GrantedRoleRoleSupport GrantedRoleRole = "support"
 )
 
+// Defines values for MyIdentityKind.
+const (
+	MyIdentityKindEmail    MyIdentityKind = "email"
+	MyIdentityKindPhone    MyIdentityKind = "phone"
+	MyIdentityKindProvider MyIdentityKind = "provider"
+)
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
 	ProblemCodeChangedSince          ProblemCode = "changed_since"
 	ProblemCodeCodeRefused           ProblemCode = "code_refused"
+	ProblemCodeConsentMissing        ProblemCode = "consent_missing"
 	ProblemCodeCredentialsRefused    ProblemCode = "credentials_refused"
 	ProblemCodeForbidden             ProblemCode = "forbidden"
 	ProblemCodeHeadersTooLarge       ProblemCode = "headers_too_large"
@@ -63,12 +83,21 @@ const (
 	ProblemCodeTooManyMessages       ProblemCode = "too_many_messages"
 	ProblemCodeUnauthorized          ProblemCode = "unauthorized"
 	ProblemCodeUnavailable           ProblemCode = "unavailable"
+	ProblemCodeUnknownAddress        ProblemCode = "unknown_address"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
 	ProblemCodeUnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	ProblemCodeUserLocked            ProblemCode = "user_locked"
 	ProblemCodeWrongState            ProblemCode = "wrong_state"
+)
+
+// Defines values for ProfileChangeGender.
+const (
+	ProfileChangeGenderEmpty  ProfileChangeGender = ""
+	ProfileChangeGenderFemale ProfileChangeGender = "female"
+	ProfileChangeGenderMale   ProfileChangeGender = "male"
+	ProfileChangeGenderOther  ProfileChangeGender = "other"
 )
 
 // Defines values for PublishedKeyAlg.
@@ -89,6 +118,13 @@ const (
 // Defines values for PublishedKeyUse.
 const (
 	Sig PublishedKeyUse = "sig"
+)
+
+// Defines values for Purpose.
+const (
+	Marketing       Purpose = "marketing"
+	OptionalProfile Purpose = "optional_profile"
+	Personalisation Purpose = "personalisation"
 )
 
 // Defines values for SessionFactor.
@@ -123,6 +159,12 @@ const (
 	Locked UserState = "locked"
 )
 
+// AddressID defines model for AddressID.
+type AddressID = ids.Address
+
+// AddressLine A line of at most 300 bytes in UTF-8 (a recipient of 200), without control and format characters, brought into form C of Unicode.
+type AddressLine = string
+
 // AuditAct What was done to what.
 type AuditAct = string
 
@@ -150,6 +192,9 @@ type BegunFactor struct {
 	Secret string `json:"secret"`
 }
 
+// Birthday A day from 1900 to today.
+type Birthday = string
+
 // Challenge defines model for Challenge.
 type Challenge struct {
 	// ChallengeID Names what a code has to answer.
@@ -168,6 +213,34 @@ type Code struct {
 // CodeText The code that was sent.
 type CodeText = string
 
+// Consent defines model for Consent.
+type Consent struct {
+	// ActorID An integer from 1 to 9223372036854775807, in digits.
+	ActorID   UserID    `json:"actor_id"`
+	ActorRole string    `json:"actor_role"`
+	At        time.Time `json:"at"`
+	Given     bool      `json:"given"`
+
+	// Number Of the user, from 1 on.
+	Number int32 `json:"number"`
+
+	// Purpose optional_profile: keep the optional members of the profile. marketing: send what was not asked for. personalisation: choose
+	// what to show by what the user did.
+	Purpose Purpose `json:"purpose"`
+
+	// TextVersion Which version of the text the user saw.
+	TextVersion TextVersion `json:"text_version"`
+}
+
+// Consents defines model for Consents.
+type Consents struct {
+	Data       []Consent `json:"data"`
+	NextCursor *string   `json:"next_cursor,omitempty"`
+}
+
+// Country A country as ISO 3166-1 has it.
+type Country = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -176,8 +249,22 @@ type Device struct {
 	DeviceToken string `json:"device_token"`
 }
 
+// DisplayName A line of at most 200 bytes in UTF-8, without control and format characters, brought into form C of Unicode.
+type DisplayName = string
+
+// Divisions Codes of the country's divisions, from the largest to the smallest.
+type Divisions = []string
+
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
+
+// Erasure defines model for Erasure.
+type Erasure struct {
+	Confirm ErasureConfirm `json:"confirm"`
+}
+
+// ErasureConfirm defines model for Erasure.Confirm.
+type ErasureConfirm string
 
 // Factor defines model for Factor.
 type Factor struct {
@@ -204,6 +291,9 @@ type Forgotten struct {
 	Email Email `json:"email"`
 }
 
+// Gender defines model for Gender.
+type Gender string
+
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
@@ -228,11 +318,70 @@ type GrantedRoles struct {
 // Limit defines model for Limit.
 type Limit = web.Limit
 
+// Lines defines model for Lines.
+type Lines = []AddressLine
+
 // Locale A language, and where it is spoken.
 type Locale = string
 
 // Moment A moment in RFC 3339, written in a year from 1971 on and before the year 10000 in UTC, to the millisecond, and no leap second.
 type Moment = web.Moment
+
+// MyData defines model for MyData.
+type MyData struct {
+	Addresses  []PostalAddress `json:"addresses"`
+	Consents   []Consent       `json:"consents"`
+	Identities []MyIdentity    `json:"identities"`
+	Profile    Profile         `json:"profile"`
+	Sessions   []Session       `json:"sessions"`
+	User       User            `json:"user"`
+}
+
+// MyIdentity defines model for MyIdentity.
+type MyIdentity struct {
+	Kind   MyIdentityKind `json:"kind"`
+	MadeAt time.Time      `json:"made_at"`
+
+	// Provider At which the user has an account.
+	Provider *string `json:"provider,omitempty"`
+	Value    string  `json:"value"`
+}
+
+// MyIdentityKind defines model for MyIdentity.Kind.
+type MyIdentityKind string
+
+// NewConsent defines model for NewConsent.
+type NewConsent struct {
+	// Given Or taken back.
+	Given bool `json:"given"`
+
+	// Purpose optional_profile: keep the optional members of the profile. marketing: send what was not asked for. personalisation: choose
+	// what to show by what the user did.
+	Purpose Purpose `json:"purpose"`
+
+	// TextVersion Which version of the text the user saw.
+	TextVersion TextVersion `json:"text_version"`
+}
+
+// NewPostalAddress defines model for NewPostalAddress.
+type NewPostalAddress struct {
+	// Country A country as ISO 3166-1 has it.
+	Country Country `json:"country"`
+
+	// Default It is the one that is taken unless the user chooses another.
+	Default *bool `json:"default,omitempty"`
+
+	// Divisions Codes of the country's divisions, from the largest to the smallest.
+	Divisions *Divisions `json:"divisions,omitempty"`
+	Lines     Lines      `json:"lines"`
+
+	// Phone A number as E.164 has it.
+	Phone    *Phone    `json:"phone,omitempty"`
+	Postcode *Postcode `json:"postcode,omitempty"`
+
+	// Recipient A line of at most 300 bytes in UTF-8 (a recipient of 200), without control and format characters, brought into form C of Unicode.
+	Recipient AddressLine `json:"recipient"`
+}
 
 // NewUser defines model for NewUser.
 type NewUser struct {
@@ -257,8 +406,40 @@ type PasswordProof struct {
 	Password Password `json:"password"`
 }
 
+// Phone A number as E.164 has it.
+type Phone = string
+
 // Position A place in the history of a database.
 type Position = db.Position
+
+// PostalAddress defines model for PostalAddress.
+type PostalAddress struct {
+	AddressID AddressID `json:"address_id"`
+
+	// Country A country as ISO 3166-1 has it.
+	Country Country `json:"country"`
+	Default bool    `json:"default"`
+
+	// Divisions Codes of the country's divisions, from the largest to the smallest.
+	Divisions *Divisions `json:"divisions,omitempty"`
+	Lines     Lines      `json:"lines"`
+
+	// Phone A number as E.164 has it.
+	Phone    *Phone    `json:"phone,omitempty"`
+	Postcode *Postcode `json:"postcode,omitempty"`
+
+	// Recipient A line of at most 300 bytes in UTF-8 (a recipient of 200), without control and format characters, brought into form C of Unicode.
+	Recipient AddressLine `json:"recipient"`
+}
+
+// PostalAddresses defines model for PostalAddresses.
+type PostalAddresses struct {
+	Data       []PostalAddress `json:"data"`
+	NextCursor *string         `json:"next_cursor,omitempty"`
+}
+
+// Postcode defines model for Postcode.
+type Postcode = string
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -282,6 +463,31 @@ type Problem struct {
 
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
+
+// Profile defines model for Profile.
+type Profile struct {
+	// Birthday A day from 1900 to today.
+	Birthday *Birthday `json:"birthday,omitempty"`
+
+	// DisplayName A line of at most 200 bytes in UTF-8, without control and format characters, brought into form C of Unicode.
+	DisplayName *DisplayName `json:"display_name,omitempty"`
+	Gender      *Gender      `json:"gender,omitempty"`
+}
+
+// ProfileChange defines model for ProfileChange.
+type ProfileChange struct {
+	// Birthday As in the profile, or empty.
+	Birthday *string `json:"birthday,omitempty"`
+
+	// DisplayName As in the profile, or empty.
+	DisplayName *string `json:"display_name,omitempty"`
+
+	// Gender As in the profile, or empty.
+	Gender *ProfileChangeGender `json:"gender,omitempty"`
+}
+
+// ProfileChangeGender As in the profile, or empty.
+type ProfileChangeGender string
 
 // Proof One of the two.
 type Proof struct {
@@ -318,6 +524,10 @@ type PublishedKeyUse string
 type PublishedKeys struct {
 	Keys []PublishedKey `json:"keys"`
 }
+
+// Purpose optional_profile: keep the optional members of the profile. marketing: send what was not asked for. personalisation: choose
+// what to show by what the user did.
+type Purpose string
 
 // Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 type Reason = string
@@ -451,6 +661,9 @@ type SignIns struct {
 	Data []SignInMade `json:"data"`
 }
 
+// TextVersion Which version of the text the user saw.
+type TextVersion = string
+
 // Tokens defines model for Tokens.
 type Tokens struct {
 	// AccessToken For requests to shop and edge.
@@ -497,11 +710,23 @@ type UserState string
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
+// Version defines model for Version.
+type Version = web.Version
+
 // ChallengeID defines model for ChallengeID.
 type ChallengeID = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = Version
+
+// ListCursor defines model for ListCursor.
+type ListCursor = string
+
+// ListLimit defines model for ListLimit.
+type ListLimit = Limit
 
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position
@@ -530,16 +755,79 @@ type ListAuditParams struct {
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// EraseMeParams defines parameters for EraseMe.
+type EraseMeParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ShowMeParams defines parameters for ShowMe.
 type ShowMeParams struct {
 	// ReadAfter The Read-After of the answer to a write. The answer is as of that write, or of later.
 	ReadAfter ReadAfter `json:"Read-After,omitempty"`
 }
 
+// ListAddressesParams defines parameters for ListAddresses.
+type ListAddressesParams struct {
+	// Limit How many at most; 20 if it is not given.
+	Limit ListLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *ListCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AddAddressParams defines parameters for AddAddress.
+type AddAddressParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveAddressParams defines parameters for RemoveAddress.
+type RemoveAddressParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ChangeAddressParams defines parameters for ChangeAddress.
+type ChangeAddressParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ListConsentsParams defines parameters for ListConsents.
+type ListConsentsParams struct {
+	// Limit How many at most; 20 if it is not given.
+	Limit ListLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor *ListCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// NoteConsentParams defines parameters for NoteConsent.
+type NoteConsentParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeProfileParams defines parameters for ChangeProfile.
+type ChangeProfileParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
 }
 
 // EndOtherSessionsParams defines parameters for EndOtherSessions.
@@ -638,8 +926,23 @@ type VerifyEmailParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// EraseMeJSONRequestBody defines body for EraseMe for application/json ContentType.
+type EraseMeJSONRequestBody = Erasure
+
+// AddAddressJSONRequestBody defines body for AddAddress for application/json ContentType.
+type AddAddressJSONRequestBody = NewPostalAddress
+
+// ChangeAddressJSONRequestBody defines body for ChangeAddress for application/json ContentType.
+type ChangeAddressJSONRequestBody = NewPostalAddress
+
+// NoteConsentJSONRequestBody defines body for NoteConsent for application/json ContentType.
+type NoteConsentJSONRequestBody = NewConsent
+
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
+
+// ChangeProfileJSONRequestBody defines body for ChangeProfile for application/json ContentType.
+type ChangeProfileJSONRequestBody = ProfileChange
 
 // StepUpJSONRequestBody defines body for StepUp for application/json ContentType.
 type StepUpJSONRequestBody = Proof
@@ -734,6 +1037,23 @@ func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseW
 	return err
 }
 
+type EraseMeRequestObject struct {
+	Params EraseMeParams
+	Body   *EraseMeJSONRequestBody
+}
+
+type EraseMeResponseObject interface {
+	VisitEraseMeResponse(w http.ResponseWriter) error
+}
+
+type EraseMe204Response struct {
+}
+
+func (response EraseMe204Response) VisitEraseMeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type ShowMeRequestObject struct {
 	Params ShowMeParams
 }
@@ -745,6 +1065,218 @@ type ShowMeResponseObject interface {
 type ShowMe200JSONResponse User
 
 func (response ShowMe200JSONResponse) VisitShowMeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAddressesRequestObject struct {
+	Params ListAddressesParams
+}
+
+type ListAddressesResponseObject interface {
+	VisitListAddressesResponse(w http.ResponseWriter) error
+}
+
+type ListAddresses200JSONResponse PostalAddresses
+
+func (response ListAddresses200JSONResponse) VisitListAddressesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddAddressRequestObject struct {
+	Params AddAddressParams
+	Body   *AddAddressJSONRequestBody
+}
+
+type AddAddressResponseObject interface {
+	VisitAddAddressResponse(w http.ResponseWriter) error
+}
+
+type AddAddress201ResponseHeaders struct {
+	ETag Version
+}
+
+type AddAddress201JSONResponse struct {
+	Body    PostalAddress
+	Headers AddAddress201ResponseHeaders
+}
+
+func (response AddAddress201JSONResponse) VisitAddAddressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAddressRequestObject struct {
+	AddressID AddressID `json:"address_id"`
+	Params    RemoveAddressParams
+}
+
+type RemoveAddressResponseObject interface {
+	VisitRemoveAddressResponse(w http.ResponseWriter) error
+}
+
+type RemoveAddress204Response struct {
+}
+
+func (response RemoveAddress204Response) VisitRemoveAddressResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ShowAddressRequestObject struct {
+	AddressID AddressID `json:"address_id"`
+}
+
+type ShowAddressResponseObject interface {
+	VisitShowAddressResponse(w http.ResponseWriter) error
+}
+
+type ShowAddress200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowAddress200JSONResponse struct {
+	Body    PostalAddress
+	Headers ShowAddress200ResponseHeaders
+}
+
+func (response ShowAddress200JSONResponse) VisitShowAddressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeAddressRequestObject struct {
+	AddressID AddressID `json:"address_id"`
+	Params    ChangeAddressParams
+	Body      *ChangeAddressJSONRequestBody
+}
+
+type ChangeAddressResponseObject interface {
+	VisitChangeAddressResponse(w http.ResponseWriter) error
+}
+
+type ChangeAddress200ResponseHeaders struct {
+	ETag Version
+}
+
+type ChangeAddress200JSONResponse struct {
+	Body    PostalAddress
+	Headers ChangeAddress200ResponseHeaders
+}
+
+func (response ChangeAddress200JSONResponse) VisitChangeAddressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConsentsRequestObject struct {
+	Params ListConsentsParams
+}
+
+type ListConsentsResponseObject interface {
+	VisitListConsentsResponse(w http.ResponseWriter) error
+}
+
+type ListConsents200JSONResponse Consents
+
+func (response ListConsents200JSONResponse) VisitListConsentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteConsentRequestObject struct {
+	Params NoteConsentParams
+	Body   *NoteConsentJSONRequestBody
+}
+
+type NoteConsentResponseObject interface {
+	VisitNoteConsentResponse(w http.ResponseWriter) error
+}
+
+type NoteConsent200JSONResponse Consent
+
+func (response NoteConsent200JSONResponse) VisitNoteConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type NoteConsent201JSONResponse Consent
+
+func (response NoteConsent201JSONResponse) VisitNoteConsentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowMyDataRequestObject struct {
+}
+
+type ShowMyDataResponseObject interface {
+	VisitShowMyDataResponse(w http.ResponseWriter) error
+}
+
+type ShowMyData200JSONResponse MyData
+
+func (response ShowMyData200JSONResponse) VisitShowMyDataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -771,6 +1303,66 @@ type ChangePassword204Response struct {
 func (response ChangePassword204Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type ShowProfileRequestObject struct {
+}
+
+type ShowProfileResponseObject interface {
+	VisitShowProfileResponse(w http.ResponseWriter) error
+}
+
+type ShowProfile200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowProfile200JSONResponse struct {
+	Body    Profile
+	Headers ShowProfile200ResponseHeaders
+}
+
+func (response ShowProfile200JSONResponse) VisitShowProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeProfileRequestObject struct {
+	Params ChangeProfileParams
+	Body   *ChangeProfileJSONRequestBody
+}
+
+type ChangeProfileResponseObject interface {
+	VisitChangeProfileResponse(w http.ResponseWriter) error
+}
+
+type ChangeProfile200ResponseHeaders struct {
+	ETag Version
+}
+
+type ChangeProfile200JSONResponse struct {
+	Body    Profile
+	Headers ChangeProfile200ResponseHeaders
+}
+
+func (response ChangeProfile200JSONResponse) VisitChangeProfileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type EndOtherSessionsRequestObject struct {
@@ -1321,12 +1913,45 @@ type StrictServerInterface interface {
 	// ListAudit Find privileged acts, the newest first. For admins.
 	// (GET /v1/audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// EraseMe Erase the user. For shoppers.
+	// (DELETE /v1/me)
+	EraseMe(ctx context.Context, request EraseMeRequestObject) (EraseMeResponseObject, error)
 	// ShowMe Show the user of the token. For shoppers.
 	// (GET /v1/me)
 	ShowMe(ctx context.Context, request ShowMeRequestObject) (ShowMeResponseObject, error)
+	// ListAddresses List the addresses of the user. For shoppers.
+	// (GET /v1/me/addresses)
+	ListAddresses(ctx context.Context, request ListAddressesRequestObject) (ListAddressesResponseObject, error)
+	// AddAddress Add an address. For shoppers.
+	// (POST /v1/me/addresses)
+	AddAddress(ctx context.Context, request AddAddressRequestObject) (AddAddressResponseObject, error)
+	// RemoveAddress Remove an address. For shoppers.
+	// (DELETE /v1/me/addresses/{address_id})
+	RemoveAddress(ctx context.Context, request RemoveAddressRequestObject) (RemoveAddressResponseObject, error)
+	// ShowAddress Show an address of the user. For shoppers.
+	// (GET /v1/me/addresses/{address_id})
+	ShowAddress(ctx context.Context, request ShowAddressRequestObject) (ShowAddressResponseObject, error)
+	// ChangeAddress Write an address anew. For shoppers.
+	// (PUT /v1/me/addresses/{address_id})
+	ChangeAddress(ctx context.Context, request ChangeAddressRequestObject) (ChangeAddressResponseObject, error)
+	// ListConsents List what the user consented to and took back, the newest first. For shoppers.
+	// (GET /v1/me/consents)
+	ListConsents(ctx context.Context, request ListConsentsRequestObject) (ListConsentsResponseObject, error)
+	// NoteConsent Consent to a purpose, or take the consent back. For shoppers.
+	// (POST /v1/me/consents)
+	NoteConsent(ctx context.Context, request NoteConsentRequestObject) (NoteConsentResponseObject, error)
+	// ShowMyData Show all that is kept about the user. For shoppers.
+	// (GET /v1/me/data)
+	ShowMyData(ctx context.Context, request ShowMyDataRequestObject) (ShowMyDataResponseObject, error)
 	// ChangePassword Change the password of the user. For shoppers.
 	// (PUT /v1/me/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
+	// ShowProfile Show the profile of the user. For shoppers.
+	// (GET /v1/me/profile)
+	ShowProfile(ctx context.Context, request ShowProfileRequestObject) (ShowProfileResponseObject, error)
+	// ChangeProfile Change members of the profile. For shoppers.
+	// (PATCH /v1/me/profile)
+	ChangeProfile(ctx context.Context, request ChangeProfileRequestObject) (ChangeProfileResponseObject, error)
 	// EndOtherSessions End all sessions of the user but that of the token. For shoppers.
 	// (DELETE /v1/me/sessions)
 	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
@@ -1440,6 +2065,25 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "EraseMe", Method: "DELETE", Path: "/v1/me",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request EraseMeRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(EraseMeJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.EraseMe(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitEraseMeResponse, nil
+			},
+		},
+		{
 			Operation: "ShowMe", Method: "GET", Path: "/v1/me",
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request ShowMeRequestObject
@@ -1451,6 +2095,150 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitShowMeResponse, nil
+			},
+		},
+		{
+			Operation: "ListAddresses", Method: "GET", Path: "/v1/me/addresses",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListAddressesRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListAddresses(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListAddressesResponse, nil
+			},
+		},
+		{
+			Operation: "AddAddress", Method: "POST", Path: "/v1/me/addresses",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AddAddressRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AddAddressJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AddAddress(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAddAddressResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveAddress", Method: "DELETE", Path: "/v1/me/addresses/{address_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveAddressRequestObject
+				if err := web.ReadPath(r, "address_id", &request.AddressID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveAddress(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveAddressResponse, nil
+			},
+		},
+		{
+			Operation: "ShowAddress", Method: "GET", Path: "/v1/me/addresses/{address_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowAddressRequestObject
+				if err := web.ReadPath(r, "address_id", &request.AddressID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowAddress(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowAddressResponse, nil
+			},
+		},
+		{
+			Operation: "ChangeAddress", Method: "PUT", Path: "/v1/me/addresses/{address_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangeAddressRequestObject
+				if err := web.ReadPath(r, "address_id", &request.AddressID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangeAddressJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangeAddress(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangeAddressResponse, nil
+			},
+		},
+		{
+			Operation: "ListConsents", Method: "GET", Path: "/v1/me/consents",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListConsentsRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListConsents(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListConsentsResponse, nil
+			},
+		},
+		{
+			Operation: "NoteConsent", Method: "POST", Path: "/v1/me/consents",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request NoteConsentRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(NoteConsentJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.NoteConsent(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitNoteConsentResponse, nil
+			},
+		},
+		{
+			Operation: "ShowMyData", Method: "GET", Path: "/v1/me/data",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowMyDataRequestObject
+				answer, err := server.ShowMyData(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowMyDataResponse, nil
 			},
 		},
 		{
@@ -1470,6 +2258,39 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitChangePasswordResponse, nil
+			},
+		},
+		{
+			Operation: "ShowProfile", Method: "GET", Path: "/v1/me/profile",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowProfileRequestObject
+				answer, err := server.ShowProfile(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowProfileResponse, nil
+			},
+		},
+		{
+			Operation: "ChangeProfile", Method: "PATCH", Path: "/v1/me/profile",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangeProfileRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangeProfileJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangeProfile(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangeProfileResponse, nil
 			},
 		},
 		{

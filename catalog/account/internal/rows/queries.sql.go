@@ -7,9 +7,219 @@ package rows
 
 import (
 	"context"
+	"database/sql"
+	"time"
 
 	"sluice/core/ids"
 )
+
+const address = `-- name: Address :one
+SELECT address_id, version, is_default, sealed FROM addresses__ WHERE user_id = ? AND address_id = ?
+`
+
+type AddressParams struct {
+	UserID    ids.User
+	AddressID ids.Address
+}
+
+type AddressRow struct {
+	AddressID ids.Address
+	Version   int64
+	IsDefault sql.NullBool
+	Sealed    []byte
+}
+
+func (q *Queries) Address(ctx context.Context, arg AddressParams) (AddressRow, error) {
+	row := q.db.QueryRowContext(ctx, address, arg.UserID, arg.AddressID)
+	var i AddressRow
+	err := row.Scan(
+		&i.AddressID,
+		&i.Version,
+		&i.IsDefault,
+		&i.Sealed,
+	)
+	return i, err
+}
+
+const addresses = `-- name: Addresses :many
+SELECT address_id, version, is_default, sealed FROM addresses__ WHERE user_id = ? AND address_id >= ? ORDER BY address_id LIMIT ?
+`
+
+type AddressesParams struct {
+	UserID ids.User
+	First  ids.Address
+	Limit  int32
+}
+
+type AddressesRow struct {
+	AddressID ids.Address
+	Version   int64
+	IsDefault sql.NullBool
+	Sealed    []byte
+}
+
+func (q *Queries) Addresses(ctx context.Context, arg AddressesParams) ([]AddressesRow, error) {
+	rows, err := q.db.QueryContext(ctx, addresses, arg.UserID, arg.First, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AddressesRow
+	for rows.Next() {
+		var i AddressesRow
+		if err := rows.Scan(
+			&i.AddressID,
+			&i.Version,
+			&i.IsDefault,
+			&i.Sealed,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const consents = `-- name: Consents :many
+SELECT n, purpose, given, text_version, actor_id, actor_role, at FROM consents__ WHERE user_id = ? AND n < ? ORDER BY n DESC LIMIT ?
+`
+
+type ConsentsParams struct {
+	UserID ids.User
+	Before int32
+	Limit  int32
+}
+
+type ConsentsRow struct {
+	N           int32
+	Purpose     string
+	Given       bool
+	TextVersion string
+	ActorID     ids.User
+	ActorRole   string
+	At          time.Time
+}
+
+func (q *Queries) Consents(ctx context.Context, arg ConsentsParams) ([]ConsentsRow, error) {
+	rows, err := q.db.QueryContext(ctx, consents, arg.UserID, arg.Before, arg.Limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ConsentsRow
+	for rows.Next() {
+		var i ConsentsRow
+		if err := rows.Scan(
+			&i.N,
+			&i.Purpose,
+			&i.Given,
+			&i.TextVersion,
+			&i.ActorID,
+			&i.ActorRole,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countAddresses = `-- name: CountAddresses :one
+SELECT COUNT(*) FROM addresses__ WHERE user_id = ?
+`
+
+func (q *Queries) CountAddresses(ctx context.Context, userID ids.User) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countAddresses, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countConsents = `-- name: CountConsents :one
+SELECT COUNT(*) FROM consents__ WHERE user_id = ?
+`
+
+func (q *Queries) CountConsents(ctx context.Context, userID ids.User) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countConsents, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteAddress = `-- name: DeleteAddress :exec
+DELETE FROM addresses__ WHERE user_id = ? AND address_id = ?
+`
+
+type DeleteAddressParams struct {
+	UserID    ids.User
+	AddressID ids.Address
+}
+
+func (q *Queries) DeleteAddress(ctx context.Context, arg DeleteAddressParams) error {
+	_, err := q.db.ExecContext(ctx, deleteAddress, arg.UserID, arg.AddressID)
+	return err
+}
+
+const insertAddress = `-- name: InsertAddress :exec
+INSERT INTO addresses__ (user_id, address_id, version, is_default, sealed) VALUES (?, ?, 1, ?, ?)
+`
+
+type InsertAddressParams struct {
+	UserID    ids.User
+	AddressID ids.Address
+	IsDefault sql.NullBool
+	Sealed    []byte
+}
+
+func (q *Queries) InsertAddress(ctx context.Context, arg InsertAddressParams) error {
+	_, err := q.db.ExecContext(ctx, insertAddress,
+		arg.UserID,
+		arg.AddressID,
+		arg.IsDefault,
+		arg.Sealed,
+	)
+	return err
+}
+
+const insertConsent = `-- name: InsertConsent :exec
+INSERT INTO consents__ (user_id, n, purpose, given, text_version, actor_id, actor_role, at) VALUES (?, ?, ?, ?, ?, ?, ?, NOW(3))
+`
+
+type InsertConsentParams struct {
+	UserID      ids.User
+	N           int32
+	Purpose     string
+	Given       bool
+	TextVersion string
+	ActorID     ids.User
+	ActorRole   string
+}
+
+func (q *Queries) InsertConsent(ctx context.Context, arg InsertConsentParams) error {
+	_, err := q.db.ExecContext(ctx, insertConsent,
+		arg.UserID,
+		arg.N,
+		arg.Purpose,
+		arg.Given,
+		arg.TextVersion,
+		arg.ActorID,
+		arg.ActorRole,
+	)
+	return err
+}
 
 const insertUser = `-- name: InsertUser :exec
 INSERT INTO users__ (user_id, state, region, locale) VALUES (?, ?, ?, ?)
@@ -32,6 +242,40 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const lastConsent = `-- name: LastConsent :one
+SELECT n, purpose, given, text_version, actor_id, actor_role, at FROM consents__ WHERE user_id = ? AND purpose = ? ORDER BY n DESC LIMIT 1
+`
+
+type LastConsentParams struct {
+	UserID  ids.User
+	Purpose string
+}
+
+type LastConsentRow struct {
+	N           int32
+	Purpose     string
+	Given       bool
+	TextVersion string
+	ActorID     ids.User
+	ActorRole   string
+	At          time.Time
+}
+
+func (q *Queries) LastConsent(ctx context.Context, arg LastConsentParams) (LastConsentRow, error) {
+	row := q.db.QueryRowContext(ctx, lastConsent, arg.UserID, arg.Purpose)
+	var i LastConsentRow
+	err := row.Scan(
+		&i.N,
+		&i.Purpose,
+		&i.Given,
+		&i.TextVersion,
+		&i.ActorID,
+		&i.ActorRole,
+		&i.At,
+	)
+	return i, err
+}
+
 const moveUser = `-- name: MoveUser :execrows
 UPDATE users__ SET state = ? WHERE user_id = ? AND state = ?
 `
@@ -48,6 +292,72 @@ func (q *Queries) MoveUser(ctx context.Context, arg MoveUserParams) (int64, erro
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const profile = `-- name: Profile :one
+SELECT version, sealed FROM profiles__ WHERE user_id = ?
+`
+
+type ProfileRow struct {
+	Version int64
+	Sealed  []byte
+}
+
+func (q *Queries) Profile(ctx context.Context, userID ids.User) (ProfileRow, error) {
+	row := q.db.QueryRowContext(ctx, profile, userID)
+	var i ProfileRow
+	err := row.Scan(&i.Version, &i.Sealed)
+	return i, err
+}
+
+const putProfile = `-- name: PutProfile :exec
+INSERT INTO profiles__ (user_id, version, sealed) VALUES (?, 2, ?)
+ON DUPLICATE KEY UPDATE version = version + 1, sealed = VALUES(sealed)
+`
+
+type PutProfileParams struct {
+	UserID ids.User
+	Sealed []byte
+}
+
+func (q *Queries) PutProfile(ctx context.Context, arg PutProfileParams) error {
+	_, err := q.db.ExecContext(ctx, putProfile, arg.UserID, arg.Sealed)
+	return err
+}
+
+const unsetDefault = `-- name: UnsetDefault :exec
+UPDATE addresses__ SET is_default = NULL, version = version + 1 WHERE user_id = ? AND is_default = TRUE AND address_id <> ?
+`
+
+type UnsetDefaultParams struct {
+	UserID    ids.User
+	AddressID ids.Address
+}
+
+func (q *Queries) UnsetDefault(ctx context.Context, arg UnsetDefaultParams) error {
+	_, err := q.db.ExecContext(ctx, unsetDefault, arg.UserID, arg.AddressID)
+	return err
+}
+
+const updateAddress = `-- name: UpdateAddress :exec
+UPDATE addresses__ SET version = version + 1, is_default = ?, sealed = ? WHERE user_id = ? AND address_id = ?
+`
+
+type UpdateAddressParams struct {
+	IsDefault sql.NullBool
+	Sealed    []byte
+	UserID    ids.User
+	AddressID ids.Address
+}
+
+func (q *Queries) UpdateAddress(ctx context.Context, arg UpdateAddressParams) error {
+	_, err := q.db.ExecContext(ctx, updateAddress,
+		arg.IsDefault,
+		arg.Sealed,
+		arg.UserID,
+		arg.AddressID,
+	)
+	return err
 }
 
 const user = `-- name: User :one

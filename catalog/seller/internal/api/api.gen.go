@@ -56,6 +56,9 @@ const (
 	SellerStateSuspended SellerState = "suspended"
 )
 
+// AddressID defines model for AddressID.
+type AddressID = ids.Address
+
 // Application defines model for Application.
 type Application struct {
 	Address   SellerAddress `json:"address"`
