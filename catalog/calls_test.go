@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -70,6 +71,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfFactors()
 	c.callsOfPersonal()
 	c.callsOfSellers()
+	c.callsOfPhones()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
 			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
@@ -248,7 +250,7 @@ func (c *callCounter) messages(secret *account.Secret) *notify.Messages {
 	}
 	log, users := slog.New(slog.DiscardHandler), c.databases.All(shard.Users)
 	m := notify.New(notify.Options{
-		Counts: users[0], Sealer: sealer{secret}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox},
+		Counts: users[0], Sealer: sealer{secret}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox, notify.SMS: c.inbox},
 		Caps: notify.Caps{PerRecipient: 10, PerAddress: 10, PerDay: 10}, Metrics: metrics.NewSet(), Log: log,
 	})
 	work := m.Work()
@@ -265,12 +267,18 @@ func (c *callCounter) messages(secret *account.Secret) *notify.Messages {
 // code is that of a message, once it is there.
 func (c *callCounter) code(template string) string {
 	c.t.Helper()
+	return c.codeTo("", template)
+}
+
+// codeTo is that of a message to a recipient.
+func (c *callCounter) codeTo(to, template string) string {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
 	var code string
 	err := lifecycle.Poll(ctx, 5*time.Millisecond, func() error {
 		w := httptest.NewRecorder()
-		c.inbox.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/messages", http.NoBody))
+		c.inbox.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/messages?to="+url.QueryEscape(to), http.NoBody))
 		var found []struct{ Template, Text string }
 		err := json.Unmarshal(w.Body.Bytes(), &found, json.MatchCaseInsensitiveNames(true))
 		i := slices.IndexFunc(found, func(m struct{ Template, Text string }) bool { return m.Template == template })
@@ -333,4 +341,16 @@ func (c *callCounter) callsOfFactors() {
 	c.call(request{"POST", "/v1/me/step_up", fmt.Sprintf(`{"code":%q}`, recovery[1]), me, http.StatusNoContent, 9, 1, ""})
 	c.call(request{"POST", "/v1/me/totp/recovery_codes", "", me, http.StatusOK, 5, 1, ""})
 	c.call(request{"POST", "/v1/me/totp/removal", `{"password":"` + password + `"}`, me, http.StatusNoContent, 8, 1, ""})
+}
+
+func (c *callCounter) callsOfPhones() {
+	const ann, bob = "+4915112345678", "+4915187654321"
+	const ask, in, set = "/v1/phone_codes", "/v1/phone_codes/{challenge_id}", "/v1/me/phone_codes/{challenge_id}"
+	asked := c.call(request{"POST", ask, `{"phone":"` + ann + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 9, 2, ""})
+	tokens := c.call(request{"POST", "/v1/phone_codes/" + asked["challenge_id"], `{"code":"` + c.code("sign_in_code") + `"}`, "", http.StatusCreated, 22, 2, in})
+	me := tokens["access_token"]
+	c.call(request{"GET", "/v1/me/identities", "", me, http.StatusOK, 2, 0, ""})
+	asked = c.call(request{"POST", "/v1/me/phone_codes", `{"phone":"` + bob + `"}`, me, http.StatusAccepted, 11, 2, ""})
+	set2 := c.call(request{"POST", "/v1/me/phone_codes/" + asked["challenge_id"], `{"code":"` + c.codeTo(bob, "sign_in_code") + `"}`, me, http.StatusOK, 20, 1, set})
+	c.call(request{"DELETE", "/v1/me/identities/" + set2["identity_id"], "", me, http.StatusConflict, 3, 0, "/v1/me/identities/{identity_id}"})
 }

@@ -38,6 +38,8 @@ var unreached = map[string][]string{
 	"changeAddress": {"outcome_unknown", "in_progress"},
 	"removeAddress": {"outcome_unknown", "in_progress"},
 	"noteConsent":   {"outcome_unknown", "in_progress"},
+	"askPhoneCode":  {"outcome_unknown"}, "signInByPhone": {"outcome_unknown"}, "askNewPhone": {"outcome_unknown"}, "setPhone": {"outcome_unknown"},
+	"removeIdentity": {"outcome_unknown"},
 }
 
 // contract is a shop that is held to its API document.
@@ -59,6 +61,7 @@ func newContract(t *testing.T, in layout) *contract {
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
 	c.cfg.Messages.Inbox = true
 	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
+		{"name": "locale", "at": ["sign_up"], "when": {"locale": {"in": ["dn"]}}, "then": "deny"},
 		{"name": "denied", "at": ["sign_up"], "when": {"mail_domain": {"in": ["denied.example"]}}, "then": "deny"},
 		{"name": "held", "at": ["sign_up"], "when": {"mail_domain": {"in": ["held.example"]}}, "then": "hold"}
 	]}`)
@@ -90,6 +93,7 @@ func (c *contract) exercise() {
 	c.exerciseSignIn()
 	c.exerciseFactors()
 	c.exerciseSellers()
+	c.exercisePhones()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"net/netip"
 
 	"sluice/catalog/account"
 	"sluice/catalog/notify"
@@ -26,6 +25,9 @@ func (n *Node) openMessages(ctx context.Context, secret *account.Secret) error {
 	if channels.Inbox != nil {
 		n.ops.Handle("GET /messages", channels.Inbox)
 		n.log.WarnContext(ctx, "whoever reaches the ops port reads the messages to all people (--messages-inbox)")
+	}
+	if channels.Senders[notify.SMS] == nil {
+		n.log.InfoContext(ctx, "the shop sends no short messages, so nobody can sign in by phone", "setting", "--messages-webhook-file")
 	}
 	if channels.Senders[notify.Email] == nil {
 		n.log.InfoContext(ctx, "the shop sends no e-mail, so nobody can register or change a password", "setting", "--messages-smtp")
@@ -57,8 +59,8 @@ func (s sealer) Index(name, value string) [32]byte { return s.IndexMessage(name,
 type messenger struct{ *notify.Messages }
 
 // Allow implements account.Messenger.
-func (m messenger) Allow(ctx context.Context, by account.Kind, to string, from netip.Addr) error {
-	return m.Messages.Allow(ctx, notify.Ask{Channel: channelOf[by], To: to, From: from})
+func (m messenger) Allow(ctx context.Context, a account.Ask) error {
+	return m.Messages.Allow(ctx, notify.Ask{Channel: channelOf[a.By], To: a.To, From: a.From, Known: a.Known})
 }
 
 // channelOf has the ways to what users sign in with.

@@ -38,16 +38,22 @@ var allowed = map[string][]auth.Role{
 	"DELETE /v1/me/sessions/{session_id}":     {auth.RoleShopper},
 	"PUT /v1/me/password":                     {auth.RoleShopper},
 
-	"POST /v1/sessions/{challenge_id}":     everyRole,
-	"GET /v1/me/sign_ins":                  {auth.RoleShopper},
-	"POST /v1/me/step_up":                  {auth.RoleShopper},
-	"GET /v1/me/totp":                      {auth.RoleShopper},
-	"POST /v1/me/totp":                     {auth.RoleShopper},
-	"POST /v1/me/totp/confirmation":        {auth.RoleShopper},
-	"POST /v1/me/totp/removal":             {auth.RoleShopper},
-	"POST /v1/me/totp/recovery_codes":      {auth.RoleShopper},
-	"GET /v1/users/{user_id}/roles":        {auth.RoleAdmin},
-	"PUT /v1/users/{user_id}/roles/{role}": {auth.RoleAdmin},
+	"POST /v1/phone_codes":                   everyRole,
+	"POST /v1/phone_codes/{challenge_id}":    everyRole,
+	"POST /v1/me/phone_codes":                {auth.RoleShopper},
+	"POST /v1/me/phone_codes/{challenge_id}": {auth.RoleShopper},
+	"GET /v1/me/identities":                  {auth.RoleShopper},
+	"DELETE /v1/me/identities/{identity_id}": {auth.RoleShopper},
+	"POST /v1/sessions/{challenge_id}":       everyRole,
+	"GET /v1/me/sign_ins":                    {auth.RoleShopper},
+	"POST /v1/me/step_up":                    {auth.RoleShopper},
+	"GET /v1/me/totp":                        {auth.RoleShopper},
+	"POST /v1/me/totp":                       {auth.RoleShopper},
+	"POST /v1/me/totp/confirmation":          {auth.RoleShopper},
+	"POST /v1/me/totp/removal":               {auth.RoleShopper},
+	"POST /v1/me/totp/recovery_codes":        {auth.RoleShopper},
+	"GET /v1/users/{user_id}/roles":          {auth.RoleAdmin},
+	"PUT /v1/users/{user_id}/roles/{role}":   {auth.RoleAdmin},
 
 	"GET /v1/me/sellers":                           {auth.RoleShopper},
 	"POST /v1/sellers":                             {auth.RoleShopper},
@@ -74,7 +80,10 @@ var allowed = map[string][]auth.Role{
 }
 
 // proved are the operations that want a session which was proved lately, literally too.
-var proved = []string{"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal"}
+var proved = []string{
+	"DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
+	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
+}
 
 // needed has the scope of each operation that services may call, a second time too.
 var needed = map[string]string{
@@ -85,7 +94,7 @@ var needed = map[string]string{
 // call calls an operation as the bearer of a token, in a form that nobody accepts, and returns the status.
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
-	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress,
+	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {

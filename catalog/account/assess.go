@@ -53,16 +53,18 @@ func signUp(user ids.User) assess.Case {
 	return assess.Case{Moment: assess.SignUp, Subject: int64(user)}
 }
 
-// assess answers whether somebody may become a user.
-func (a *Accounts) assess(ctx context.Context, by Caller, c *challenge) (assess.Verdict, error) {
+// assess answers whether somebody may become a user. Who has no address has no domain of one.
+func (a *Accounts) assess(ctx context.Context, by Caller, user ids.User, home Home, domain string) (assess.Verdict, error) {
 	f, err := a.assessor.OfNetwork(ctx, by.Address)
 	if err != nil {
 		return assess.Verdict{}, err
 	}
-	f.Word(assess.MailDomain, Email(c.value).Domain())
-	f.Word(assess.Region, c.Region)
-	f.Word(assess.Locale, c.Locale)
-	v, err := a.assessor.Assess(ctx, signUp(c.user), f)
+	if domain != "" {
+		f.Word(assess.MailDomain, domain)
+	}
+	f.Word(assess.Region, home.Region)
+	f.Word(assess.Locale, home.Locale)
+	v, err := a.assessor.Assess(ctx, signUp(user), f)
 	if err == nil && v.Answer == assess.Deny {
 		err = errDenied
 	}

@@ -20,7 +20,9 @@ type purpose string
 const (
 	purposeRegister purpose = "register"
 	purposeReset    purpose = "reset"
-	purposeSignIn   purpose = "sign_in" // its code is one of the second factor
+	purposeSignIn   purpose = "sign_in"   // its code is one of the second factor
+	purposePhone    purpose = "phone"     // signs in, or registers
+	purposeSetPhone purpose = "set_phone" // of an account
 )
 
 const (

@@ -29,6 +29,8 @@ const (
 	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ?"
 	endClaim      = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ? AND final = FALSE"
 	selectPending = "SELECT value_index, user_id, claim FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
+	reopenClaim   = "UPDATE claims__ SET final = FALSE, claimed_at = NOW(3) WHERE value_index = ? AND user_id = ? AND claim = ?"
+	removeClaim   = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ?"
 	giveUp        = "INSERT INTO identities__ (user_id, claim, made_at) VALUES (?, ?, NOW(3))"
 	selectMade    = "SELECT value_index FROM identities__ WHERE user_id = ? AND claim = ?"
 
@@ -87,6 +89,29 @@ func (a *Accounts) claim(ctx context.Context, of identity, value string) (identi
 	of.claim = claim
 	a.step("claimed")
 	return of, nil
+}
+
+// release ends the claim of an identity that its user does not have, and never will by this claim.
+func (a *Accounts) release(ctx context.Context, of identity) error {
+	there, err := a.settle(ctx, of)
+	if err != nil || there {
+		return err
+	}
+	return a.unclaim(ctx, of)
+}
+
+// unclaim ends a claim, final or not.
+func (a *Accounts) unclaim(ctx context.Context, of identity) error {
+	p := a.of(of.index)
+	_, err := p.In(p.Writer()).ExecContext(ctx, removeClaim, of.index[:], of.user, of.claim)
+	return writeError("end a claim", err)
+}
+
+// reopen has a sweep look at a claim, unless it is ended before. Whoever gives an identity up does this first.
+func (a *Accounts) reopen(ctx context.Context, of identity) error {
+	p := a.of(of.index)
+	_, err := p.In(p.Writer()).ExecContext(ctx, reopenClaim, of.index[:], of.user, of.claim)
+	return writeError("reopen a claim", err)
 }
 
 // newClaim draws the number of a claim.

@@ -2,9 +2,7 @@ package account
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"time"
 
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -47,36 +45,4 @@ func (i identity) write(ctx context.Context, in place.Conn) error {
 		return db.WriteError("write identity", err)
 	}
 	return nil
-}
-
-// KeptIdentity is an identity as its user sees it.
-type KeptIdentity struct {
-	Kind     Kind      `json:"kind"`
-	Provider string    `json:"provider,omitzero"`
-	Value    string    `json:"value"`
-	MadeAt   time.Time `json:"made_at"`
-}
-
-const selectIdentities = "SELECT kind, provider, value, made_at FROM identities__ WHERE user_id = ? AND kind IS NOT NULL ORDER BY made_at, claim"
-
-// Identities are those of a user.
-func (a *Accounts) Identities(ctx context.Context, user ids.User) ([]KeptIdentity, error) {
-	p := a.at(user)
-	all, sealed := []KeptIdentity{}, [][]byte{}
-	err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-		var i KeptIdentity
-		var value []byte
-		err := row.Scan(&i.Kind, &i.Provider, &value, &i.MadeAt)
-		all, sealed = append(all, i), append(sealed, value)
-		return err
-	}, selectIdentities, user)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("identities", "identities"+p.Suffix, err))
-	}
-	for i := range all {
-		if all[i].Value, err = a.vault.Open(ctx, user, all[i].Kind, sealed[i]); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }

@@ -23,6 +23,9 @@ const (
 	templateFactorSet     = "totp_set"
 	templateFactorRemoved = "totp_removed"
 	templateRecovery      = "recovery_code_used"
+	templatePhone         = "sign_in_code"
+	templateAdded         = "sign_in_added"
+	templateRemoved       = "sign_in_removed"
 )
 
 // Message is what the owner of an address or a number is told.
@@ -37,10 +40,18 @@ type Message struct {
 	Within   time.Duration // how long it is of use; 0: as long as such messages are
 }
 
+// Ask is the wish of somebody for a message.
+type Ask struct {
+	By    Kind
+	To    string
+	From  netip.Addr
+	Known bool // the asker has a device that the recipient's account knows
+}
+
 // Messenger sends messages. Its refusals are problems.
 type Messenger interface {
 	// Allow counts a message that somebody asks for without being signed in, or refuses it.
-	Allow(ctx context.Context, by Kind, to string, from netip.Addr) error
+	Allow(ctx context.Context, a Ask) error
 	// Add adds a message to a transaction of the place. It goes out once that has committed.
 	Add(ctx context.Context, tx *sql.Tx, at place.Place, m Message) error
 	// Forget deletes the messages of a user.

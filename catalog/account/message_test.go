@@ -3,7 +3,6 @@ package account_test
 import (
 	"context"
 	"database/sql"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -26,7 +25,7 @@ type postbox struct {
 }
 
 // Allow implements account.Messenger.
-func (o *postbox) Allow(context.Context, account.Kind, string, netip.Addr) error {
+func (o *postbox) Allow(context.Context, account.Ask) error {
 	if o.asked != nil {
 		o.asked()
 	}
@@ -42,7 +41,9 @@ func (o *postbox) Add(_ context.Context, _ *sql.Tx, _ place.Place, m account.Mes
 	if o.silent != nil {
 		return o.silent
 	}
-	if !slices.ContainsFunc(o.all, func(held account.Message) bool { return held.Event == m.Event }) {
+	if !slices.ContainsFunc(o.all, func(held account.Message) bool {
+		return held.Event == m.Event && held.Template == m.Template && held.By == m.By
+	}) {
 		o.all = append(o.all, m)
 	}
 	return nil

@@ -31,6 +31,12 @@ var Permissions = web.Permissions{
 	"ListSessions":     {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions", Live: true},
 	"EndSession":       {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
 	"EndOtherSessions": {Roles: web.RolesOf(auth.RoleShopper), On: "its own sessions"},
+	"AskPhoneCode":     {Roles: web.Anybody, On: "its own number"},
+	"SignInByPhone":    {Roles: web.Anybody, On: "its own user"},
+	"AskNewPhone":      {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
+	"SetPhone":         {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
+	"ListIdentities":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own identities", Live: true},
+	"RemoveIdentity":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own identities", StepUp: true},
 	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},
 
 	"FinishSignIn":       {Roles: web.Anybody, On: "its own user"},

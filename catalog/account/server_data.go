@@ -38,7 +38,7 @@ func (s server) ShowMyData(ctx context.Context, _ api.ShowMyDataRequestObject) (
 	}
 	return replied(answerOf(http.StatusOK, unversioned, struct {
 		User       api.User       `json:"user"`
-		Identities []KeptIdentity `json:"identities"`
+		Identities []Identity     `json:"identities"`
 		Profile    Profile        `json:"profile"`
 		Addresses  []KeptAddress  `json:"addresses"`
 		Consents   []consentShown `json:"consents"`

@@ -116,7 +116,7 @@ const deviceBytesMax = 200
 
 var errDevice = malformed("/device_token", fmt.Sprintf("want at most %d characters", deviceBytesMax))
 
-// SignedIn is what a password gives: tokens, or what a code of the second factor has to answer.
+// SignedIn is what a password or another identity gives: tokens, or what a code of the second factor has to answer.
 type SignedIn struct {
 	Tokens
 
@@ -182,7 +182,16 @@ func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given pas
 		asked, err := a.askSecond(ctx, by, c, renewed)
 		return SignedIn{Second: &asked}, err
 	}
-	in.Tokens, err = a.begin(ctx, by, c, renewed)
+	in.Tokens, err = a.begin(ctx, by, c, provedByPassword, func(in place.Conn, held locked) error {
+		if held.hash != c.hash || held.second { // what a new password ends, no old one begins, nor one without the second factor
+			return errChanged
+		}
+		if renewed == "" {
+			return nil
+		}
+		_, err := in.ExecContext(ctx, renewHash, renewed, c.user, c.hash)
+		return writeError("renew hash", err)
+	})
 	return in, err
 }
 
@@ -206,38 +215,36 @@ func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err err
 	return of, nil
 }
 
-// begin begins a session, or finds the one that the same request began.
-func (a *Accounts) begin(ctx context.Context, by Caller, c credential, renewed string) (Tokens, error) {
-	p, id, from := a.at(c.user), a.secret.drawSession(c.user, by.Key), newSeed()
-	origin, err := a.origin(ctx, c.user, by)
+// begin begins a session by what was shown, or finds the one that the same request began. Under the lock of the user it asks whether
+// that still counts.
+func (a *Accounts) begin(ctx context.Context, by Caller, c credential, shown string, still func(in place.Conn, held locked) error) (Tokens, error) {
+	user := c.user
+	p, id, from := a.at(user), a.secret.drawSession(user, by.Key), newSeed()
+	origin, err := a.origin(ctx, user, by)
 	if err != nil {
 		return Tokens{}, err
 	}
 	_, err = p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
-		held, err := lock(ctx, in, c.user)
+		held, err := lock(ctx, in, user)
+		if err == nil {
+			err = still(in, held)
+		}
 		switch {
 		case err != nil:
 			return err
-		case held.hash != c.hash || held.second: // what a new password ends, no old one begins, nor one without the second factor
-			return errChanged
 		case held.state != StateActive:
 			return errLocked
 		}
-		if renewed != "" {
-			if _, err := in.ExecContext(ctx, renewHash, renewed, c.user, c.hash); err != nil {
-				return db.WriteError("renew hash", err)
-			}
-		}
-		return a.write(ctx, tx, p, newSession{of: c, id: id, seed: from, provedBy: provedByPassword, by: by, origin: origin, settled: held.settled})
+		return a.write(ctx, tx, p, newSession{of: c, id: id, seed: from, provedBy: shown, by: by, origin: origin, settled: held.settled})
 	})
 	switch {
 	case db.Answer(err) == db.AnswerDuplicate:
-		return a.again(ctx, c.user, id)
+		return a.again(ctx, user, id)
 	case err != nil:
 		return Tokens{}, err
 	}
-	return a.tokens(refreshToken{c.user, id, 1}, from, a.secret.device(c.user))
+	return a.tokens(refreshToken{user, id, 1}, from, a.secret.device(user))
 }
 
 // newSession is a session that begins.
@@ -260,7 +267,7 @@ func (a *Accounts) write(ctx context.Context, tx *sql.Tx, p place.Place, s newSe
 	if err := a.note(ctx, in, s.of.user, outcomeDone, s.provedBy, s.id, s.origin); err != nil {
 		return err
 	}
-	if s.settled && !a.secret.knows(s.of.user, s.by.Device) {
+	if s.settled && s.of.known && !a.secret.knows(s.of.user, s.by.Device) {
 		if err := a.tellOfDevice(ctx, tx, p, s.of, s.by, s.id); err != nil {
 			return err
 		}

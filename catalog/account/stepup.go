@@ -23,6 +23,7 @@ const (
 	provedFor = 5 * time.Minute
 
 	provedByPassword = "password"
+	provedByIdentity = "identity" // a phone, or an account at a provider
 	provedByTOTP     = "totp"
 	provedByRecovery = "recovery"
 
@@ -52,7 +53,7 @@ func (a *Accounts) Proved(ctx context.Context, who auth.Identity) error {
 		return errProve
 	case err != nil:
 		return fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("session", "sessions"+p.Suffix, err))
-	case active && (!recent || by == provedByPassword):
+	case active && (!recent || by == provedByPassword || by == provedByIdentity):
 		return errProveFactor
 	case !recent:
 		return errProve

@@ -33,6 +33,7 @@ type Ask struct {
 	Channel Channel
 	To      string
 	From    netip.Addr // of who asks
+	Known   bool       // who asks is known to be the recipient: what strangers ask for does not count against it
 }
 
 // The kinds of the refusals.
@@ -74,7 +75,11 @@ func (m *Messages) countsOf(a Ask) (all []count) {
 			all = append(all, count{name, index[:16], most, during})
 		}
 	}
-	add(capRecipient, string(a.Channel)+" "+person(a.Channel, a.To), m.o.Caps.PerRecipient, time.Hour)
+	recipient := string(a.Channel) + " " + person(a.Channel, a.To)
+	if a.Known {
+		recipient += " known"
+	}
+	add(capRecipient, recipient, m.o.Caps.PerRecipient, time.Hour)
 	if a.From.IsValid() {
 		add(capAddress, limit.Address(a.From).String(), m.o.Caps.PerAddress, time.Hour)
 	}

@@ -36,7 +36,7 @@ func TestCapsAreExact(t *testing.T) {
 	var group errgroup.Group
 	for i := range 40 {
 		group.Go(func() error {
-			err := w.Allow(t.Context(), Ask{SMS, "+4915100077777", netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})})
+			err := w.Allow(t.Context(), Ask{SMS, "+4915100077777", netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), false})
 			if refused, after := capped(t, err); !refused {
 				heard.Add(1)
 			} else if after < 3590 || after > 3600 {
@@ -71,29 +71,29 @@ func TestCaps(t *testing.T) {
 	}{
 		"recipient": {
 			Caps{PerRecipient: 1},
-			Ask{Email, "Ann.B@Example.com", from},
-			[]Ask{{Email, "annb+shop@example.com", netip.Addr{}}, {Email, "a.n.n.b@EXAMPLE.COM", from}},
-			[]Ask{{Email, "annc@example.com", from}, {Email, "annb@example.org", from}},
+			Ask{Email, "Ann.B@Example.com", from, false},
+			[]Ask{{Email, "annb+shop@example.com", netip.Addr{}, false}, {Email, "a.n.n.b@EXAMPLE.COM", from, false}},
+			[]Ask{{Email, "annc@example.com", from, false}, {Email, "annb@example.org", from, false}, {Email, "ann.b@example.com", from, true}},
 			3600,
 		},
 		"address": {
 			Caps{PerAddress: 1},
-			Ask{Email, "a@example.com", from},
-			[]Ask{{Email, "b@example.com", netip.MustParseAddr("2001:db8::ffff:1")}, {SMS, "+4915100077777", from}},
-			[]Ask{{Email, "c@example.com", netip.MustParseAddr("2001:db8:0:1::1")}, {Email, "d@example.com", netip.MustParseAddr("192.0.2.1")}},
+			Ask{Email, "a@example.com", from, false},
+			[]Ask{{Email, "b@example.com", netip.MustParseAddr("2001:db8::ffff:1"), false}, {SMS, "+4915100077777", from, false}},
+			[]Ask{{Email, "c@example.com", netip.MustParseAddr("2001:db8:0:1::1"), false}, {Email, "d@example.com", netip.MustParseAddr("192.0.2.1"), false}},
 			3600,
 		},
 		"country": {
 			Caps{PerCountry: 1},
-			Ask{SMS, "+4915100077777", from},
-			[]Ask{{SMS, "+49301234567", netip.Addr{}}},
-			[]Ask{{SMS, "+8613800138000", from}, {SMS, "+12125550123", from}, {SMS, "+14165550123", from}, {Email, "a@example.com", from}},
+			Ask{SMS, "+4915100077777", from, false},
+			[]Ask{{SMS, "+49301234567", netip.Addr{}, false}},
+			[]Ask{{SMS, "+8613800138000", from, false}, {SMS, "+12125550123", from, false}, {SMS, "+14165550123", from, false}, {Email, "a@example.com", from, false}},
 			86400,
 		},
 		"day": {
 			Caps{PerDay: 2},
-			Ask{SMS, "+4915100077777", from},
-			[]Ask{{Email, "a@example.com", netip.Addr{}}, {SMS, "+8613800138000", from}},
+			Ask{SMS, "+4915100077777", from, false},
+			[]Ask{{Email, "a@example.com", netip.Addr{}, false}, {SMS, "+8613800138000", from, false}},
 			nil,
 			86400,
 		},

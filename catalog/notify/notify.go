@@ -101,6 +101,8 @@ var templates = map[string]template{
 	"totp_removed":       {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
 	"recovery_code_used": {[]Channel{Email}, map[string]form{"at": instant}, 72 * time.Hour},
 	"new_sign_in":        {[]Channel{Email}, map[string]form{"at": instant, "device": phrase}, 24 * time.Hour},
+	"sign_in_added":      {[]Channel{Email, SMS}, map[string]form{"way": phrase, "at": instant}, 72 * time.Hour},
+	"sign_in_removed":    {[]Channel{Email, SMS}, map[string]form{"way": phrase, "at": instant}, 72 * time.Hour},
 	"sign_in_code":       {[]Channel{SMS}, map[string]form{"code": code, "minutes": number}, 10 * time.Minute},
 	"invitation":         {[]Channel{Email}, map[string]form{"seller": phrase, "code": code, "days": number}, withinMax},
 }

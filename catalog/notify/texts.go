@@ -202,7 +202,7 @@ func parse(channel Channel, path, plain, html string) (parsed text, err error) {
 
 // samples are values that texts are tried with.
 var samples = map[string]string{
-	"code": "123456", "minutes": "10", "days": "7", "at": "2026-01-02T03:04:05Z", "device": "Firefox", "address": "a***@example.com", "seller": "Books",
+	"code": "123456", "minutes": "10", "days": "7", "at": "2026-01-02T03:04:05Z", "device": "Firefox", "address": "a***@example.com", "seller": "Books", "way": "Example",
 }
 
 // try shows each text of a template once.

@@ -43,6 +43,13 @@ const (
 	GrantedRoleRoleSupport GrantedRoleRole = "support"
 )
 
+// Defines values for IdentityKind.
+const (
+	IdentityKindEmail    IdentityKind = "email"
+	IdentityKindPhone    IdentityKind = "phone"
+	IdentityKindProvider IdentityKind = "provider"
+)
+
 // Defines values for MyIdentityKind.
 const (
 	MyIdentityKindEmail    MyIdentityKind = "email"
@@ -84,6 +91,7 @@ const (
 	ProblemCodeUnauthorized          ProblemCode = "unauthorized"
 	ProblemCodeUnavailable           ProblemCode = "unavailable"
 	ProblemCodeUnknownAddress        ProblemCode = "unknown_address"
+	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
@@ -129,6 +137,7 @@ const (
 
 // Defines values for SessionFactor.
 const (
+	SessionFactorIdentity SessionFactor = "identity"
 	SessionFactorPassword SessionFactor = "password"
 	SessionFactorRecovery SessionFactor = "recovery"
 	SessionFactorTotp     SessionFactor = "totp"
@@ -136,6 +145,7 @@ const (
 
 // Defines values for SignInMadeFactor.
 const (
+	SignInMadeFactorIdentity SignInMadeFactor = "identity"
 	SignInMadeFactorPassword SignInMadeFactor = "password"
 	SignInMadeFactorRecovery SignInMadeFactor = "recovery"
 	SignInMadeFactorTotp     SignInMadeFactor = "totp"
@@ -315,6 +325,30 @@ type GrantedRoles struct {
 	Data []GrantedRole `json:"data"`
 }
 
+// Identities defines model for Identities.
+type Identities struct {
+	Data []Identity `json:"data"`
+}
+
+// Identity defines model for Identity.
+type Identity struct {
+	AddedAt    time.Time    `json:"added_at"`
+	IdentityID IdentityID   `json:"identity_id"`
+	Kind       IdentityKind `json:"kind"`
+
+	// Provider The name of the provider.
+	Provider *string `json:"provider,omitempty"`
+
+	// Value The address, the number in its form of E.164, or what the provider calls the user.
+	Value *string `json:"value,omitempty"`
+}
+
+// IdentityKind defines model for Identity.Kind.
+type IdentityKind string
+
+// IdentityID defines model for IdentityID.
+type IdentityID = ids.Identity
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 
@@ -363,6 +397,15 @@ type NewConsent struct {
 	TextVersion TextVersion `json:"text_version"`
 }
 
+// NewPhone defines model for NewPhone.
+type NewPhone struct {
+	// Country A country as ISO 3166-1 has it.
+	Country *Country `json:"country,omitempty"`
+
+	// Phone The number of a phone in any form that people write.
+	Phone PhoneText `json:"phone"`
+}
+
 // NewPostalAddress defines model for NewPostalAddress.
 type NewPostalAddress struct {
 	// Country A country as ISO 3166-1 has it.
@@ -408,6 +451,27 @@ type PasswordProof struct {
 
 // Phone A number as E.164 has it.
 type Phone = string
+
+// PhoneRegistration defines model for PhoneRegistration.
+type PhoneRegistration struct {
+	// Country A country as ISO 3166-1 has it.
+	Country *Country `json:"country,omitempty"`
+
+	// DeviceToken Of an earlier session at this device. Messages that others ask for do not count then.
+	DeviceToken *string `json:"device_token,omitempty"`
+
+	// Locale A language, and where it is spoken.
+	Locale Locale `json:"locale"`
+
+	// Phone The number of a phone in any form that people write.
+	Phone PhoneText `json:"phone"`
+
+	// Region Where the data of a user are at home, in a word of the shop.
+	Region Region `json:"region"`
+}
+
+// PhoneText The number of a phone in any form that people write.
+type PhoneText = string
 
 // Position A place in the history of a database.
 type Position = db.Position
@@ -815,8 +879,26 @@ type NoteConsentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RemoveIdentityParams defines parameters for RemoveIdentity.
+type RemoveIdentityParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AskNewPhoneParams defines parameters for AskNewPhone.
+type AskNewPhoneParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SetPhoneParams defines parameters for SetPhone.
+type SetPhoneParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -884,6 +966,18 @@ type ResetPasswordParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AskPhoneCodeParams defines parameters for AskPhoneCode.
+type AskPhoneCodeParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SignInByPhoneParams defines parameters for SignInByPhone.
+type SignInByPhoneParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // SignInParams defines parameters for SignIn.
 type SignInParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -941,6 +1035,12 @@ type NoteConsentJSONRequestBody = NewConsent
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
 
+// AskNewPhoneJSONRequestBody defines body for AskNewPhone for application/json ContentType.
+type AskNewPhoneJSONRequestBody = NewPhone
+
+// SetPhoneJSONRequestBody defines body for SetPhone for application/json ContentType.
+type SetPhoneJSONRequestBody = Code
+
 // ChangeProfileJSONRequestBody defines body for ChangeProfile for application/json ContentType.
 type ChangeProfileJSONRequestBody = ProfileChange
 
@@ -958,6 +1058,12 @@ type AskResetJSONRequestBody = Forgotten
 
 // ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
 type ResetPasswordJSONRequestBody = Reset
+
+// AskPhoneCodeJSONRequestBody defines body for AskPhoneCode for application/json ContentType.
+type AskPhoneCodeJSONRequestBody = PhoneRegistration
+
+// SignInByPhoneJSONRequestBody defines body for SignInByPhone for application/json ContentType.
+type SignInByPhoneJSONRequestBody = Code
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
@@ -1288,6 +1394,44 @@ func (response ShowMyData200JSONResponse) VisitShowMyDataResponse(w http.Respons
 	return err
 }
 
+type ListIdentitiesRequestObject struct {
+}
+
+type ListIdentitiesResponseObject interface {
+	VisitListIdentitiesResponse(w http.ResponseWriter) error
+}
+
+type ListIdentities200JSONResponse Identities
+
+func (response ListIdentities200JSONResponse) VisitListIdentitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveIdentityRequestObject struct {
+	IdentityID IdentityID `json:"identity_id"`
+	Params     RemoveIdentityParams
+}
+
+type RemoveIdentityResponseObject interface {
+	VisitRemoveIdentityResponse(w http.ResponseWriter) error
+}
+
+type RemoveIdentity204Response struct {
+}
+
+func (response RemoveIdentity204Response) VisitRemoveIdentityResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type ChangePasswordRequestObject struct {
 	Params ChangePasswordParams
 	Body   *ChangePasswordJSONRequestBody
@@ -1303,6 +1447,85 @@ type ChangePassword204Response struct {
 func (response ChangePassword204Response) VisitChangePasswordResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type AskNewPhoneRequestObject struct {
+	Params AskNewPhoneParams
+	Body   *AskNewPhoneJSONRequestBody
+}
+
+type AskNewPhoneResponseObject interface {
+	VisitAskNewPhoneResponse(w http.ResponseWriter) error
+}
+
+type AskNewPhone202JSONResponse Challenge
+
+func (response AskNewPhone202JSONResponse) VisitAskNewPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskNewPhone429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response AskNewPhone429ApplicationProblemPlusJSONResponse) VisitAskNewPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPhoneRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      SetPhoneParams
+	Body        *SetPhoneJSONRequestBody
+}
+
+type SetPhoneResponseObject interface {
+	VisitSetPhoneResponse(w http.ResponseWriter) error
+}
+
+type SetPhone200JSONResponse Identity
+
+func (response SetPhone200JSONResponse) VisitSetPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ShowProfileRequestObject struct {
@@ -1641,6 +1864,99 @@ func (response ResetPassword200JSONResponse) VisitResetPasswordResponse(w http.R
 	return err
 }
 
+type AskPhoneCodeRequestObject struct {
+	Params AskPhoneCodeParams
+	Body   *AskPhoneCodeJSONRequestBody
+}
+
+type AskPhoneCodeResponseObject interface {
+	VisitAskPhoneCodeResponse(w http.ResponseWriter) error
+}
+
+type AskPhoneCode202JSONResponse Challenge
+
+func (response AskPhoneCode202JSONResponse) VisitAskPhoneCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskPhoneCode429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response AskPhoneCode429ApplicationProblemPlusJSONResponse) VisitAskPhoneCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInByPhoneRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      SignInByPhoneParams
+	Body        *SignInByPhoneJSONRequestBody
+}
+
+type SignInByPhoneResponseObject interface {
+	VisitSignInByPhoneResponse(w http.ResponseWriter) error
+}
+
+type SignInByPhone201JSONResponse Tokens
+
+func (response SignInByPhone201JSONResponse) VisitSignInByPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInByPhone202JSONResponse Challenge
+
+func (response SignInByPhone202JSONResponse) VisitSignInByPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignInRequestObject struct {
 	Params SignInParams
 	Body   *SignInJSONRequestBody
@@ -1943,9 +2259,21 @@ type StrictServerInterface interface {
 	// ShowMyData Show all that is kept about the user. For shoppers.
 	// (GET /v1/me/data)
 	ShowMyData(ctx context.Context, request ShowMyDataRequestObject) (ShowMyDataResponseObject, error)
+	// ListIdentities List the ways in which the user signs in. For shoppers.
+	// (GET /v1/me/identities)
+	ListIdentities(ctx context.Context, request ListIdentitiesRequestObject) (ListIdentitiesResponseObject, error)
+	// RemoveIdentity Remove a way in which the user signs in. For shoppers.
+	// (DELETE /v1/me/identities/{identity_id})
+	RemoveIdentity(ctx context.Context, request RemoveIdentityRequestObject) (RemoveIdentityResponseObject, error)
 	// ChangePassword Change the password of the user. For shoppers.
 	// (PUT /v1/me/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
+	// AskNewPhone Ask for a code that gives the user a phone, or another one. For shoppers.
+	// (POST /v1/me/phone_codes)
+	AskNewPhone(ctx context.Context, request AskNewPhoneRequestObject) (AskNewPhoneResponseObject, error)
+	// SetPhone Give the user a phone by the code that was sent to it. For shoppers.
+	// (POST /v1/me/phone_codes/{challenge_id})
+	SetPhone(ctx context.Context, request SetPhoneRequestObject) (SetPhoneResponseObject, error)
 	// ShowProfile Show the profile of the user. For shoppers.
 	// (GET /v1/me/profile)
 	ShowProfile(ctx context.Context, request ShowProfileRequestObject) (ShowProfileResponseObject, error)
@@ -1988,6 +2316,12 @@ type StrictServerInterface interface {
 	// ResetPassword Give an account a new password, by the code that was sent. For anybody.
 	// (POST /v1/password_resets/{challenge_id})
 	ResetPassword(ctx context.Context, request ResetPasswordRequestObject) (ResetPasswordResponseObject, error)
+	// AskPhoneCode Ask for a code by which the owner of a phone signs in, or registers. For anybody.
+	// (POST /v1/phone_codes)
+	AskPhoneCode(ctx context.Context, request AskPhoneCodeRequestObject) (AskPhoneCodeResponseObject, error)
+	// SignInByPhone Sign in by the code that was sent to a phone. For anybody.
+	// (POST /v1/phone_codes/{challenge_id})
+	SignInByPhone(ctx context.Context, request SignInByPhoneRequestObject) (SignInByPhoneResponseObject, error)
 	// SignIn Sign in with an e-mail address and a password. For anybody.
 	// (POST /v1/sessions)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -2242,6 +2576,34 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "ListIdentities", Method: "GET", Path: "/v1/me/identities",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListIdentitiesRequestObject
+				answer, err := server.ListIdentities(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListIdentitiesResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveIdentity", Method: "DELETE", Path: "/v1/me/identities/{identity_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveIdentityRequestObject
+				if err := web.ReadPath(r, "identity_id", &request.IdentityID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveIdentity(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveIdentityResponse, nil
+			},
+		},
+		{
 			Operation: "ChangePassword", Method: "PUT", Path: "/v1/me/password",
 			Body: true,
 			Serve: func(r *http.Request) (web.Answer, error) {
@@ -2258,6 +2620,47 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitChangePasswordResponse, nil
+			},
+		},
+		{
+			Operation: "AskNewPhone", Method: "POST", Path: "/v1/me/phone_codes",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AskNewPhoneRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AskNewPhoneJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AskNewPhone(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAskNewPhoneResponse, nil
+			},
+		},
+		{
+			Operation: "SetPhone", Method: "POST", Path: "/v1/me/phone_codes/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SetPhoneRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SetPhoneJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SetPhone(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSetPhoneResponse, nil
 			},
 		},
 		{
@@ -2481,6 +2884,47 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitResetPasswordResponse, nil
+			},
+		},
+		{
+			Operation: "AskPhoneCode", Method: "POST", Path: "/v1/phone_codes",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AskPhoneCodeRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AskPhoneCodeJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AskPhoneCode(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAskPhoneCodeResponse, nil
+			},
+		},
+		{
+			Operation: "SignInByPhone", Method: "POST", Path: "/v1/phone_codes/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SignInByPhoneRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SignInByPhoneJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SignInByPhone(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSignInByPhoneResponse, nil
 			},
 		},
 		{

@@ -110,6 +110,9 @@ type DocumentKind string
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
+// IdentityID defines model for IdentityID.
+type IdentityID = ids.Identity
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 

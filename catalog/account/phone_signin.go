@@ -1,0 +1,100 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/place"
+)
+
+// PhoneRegistration is what somebody signs in with by phone, and becomes a user with if nobody has the number.
+type PhoneRegistration struct {
+	Phone   string
+	Country string // whose form the number is in, or empty
+	Device  string // a device token, or empty
+	Home
+}
+
+// AskPhone sends a code to a number, by which its owner signs in, or becomes a user. The caller is told the same in both cases, and
+// the code is the same.
+func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration) (Asked, error) {
+	if p := r.check(); p != nil {
+		return Asked{}, p
+	}
+	phone, err := readPhone(r.Phone, r.Country)
+	if err != nil {
+		return Asked{}, err
+	}
+	if len(r.Device) > deviceBytesMax {
+		return Asked{}, errDevice
+	}
+	index := a.vault.Index(KindPhone, string(phone))
+	owner, err := a.owner(ctx, index)
+	if err != nil {
+		return Asked{}, err
+	}
+	if owner == 0 {
+		owner = a.secret.nobody(index)
+	}
+	if err := a.mayAsk(ctx, by, KindPhone, string(phone), index, a.secret.knows(owner, r.Device)); err != nil {
+		return Asked{}, err
+	}
+	c := &challenge{purpose: purposePhone, seed: newSeed(), index: index, value: string(phone), Home: r.Home}
+	c.user = a.secret.drawUser(index, r.Home, by.Key)
+	c.nonce = sumOf(a.secret.draws, []byte(purposePhone), number(c.user)).positive()
+	return a.ask(ctx, c, Message{Template: templatePhone, Locale: r.Locale, By: KindPhone, To: string(phone)})
+}
+
+// EnterByPhone begins a session of the user who has a number, by the code that was sent to it. If nobody has it, a user is made who
+// does.
+func (a *Accounts) EnterByPhone(ctx context.Context, by Caller, handle, code string) (SignedIn, error) {
+	key := a.secret.ofKey(by.Key)
+	c, err := a.answered(ctx, purposePhone, handle, code, key)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return a.enterBy(ctx, by, proven{
+		identity: identity{user: c.user, kind: KindPhone, index: c.index}, value: c.value, Home: c.Home,
+		use: func(ctx context.Context, tx *sql.Tx, p place.Place) error {
+			_, err := a.use(ctx, tx, p, c, key)
+			return err
+		},
+	})
+}
+
+// AskSetPhone sends a code to a number that a user wants to sign in with.
+func (a *Accounts) AskSetPhone(ctx context.Context, by Caller, user ids.User, text, country string) (Asked, error) {
+	phone, err := readPhone(text, country)
+	if err != nil {
+		return Asked{}, err
+	}
+	index := a.vault.Index(KindPhone, string(phone))
+	if err := a.mayAsk(ctx, by, KindPhone, string(phone), index, false); err != nil {
+		return Asked{}, err
+	}
+	of, err := a.User(ctx, user, db.Never)
+	if err != nil {
+		return Asked{}, err
+	}
+	c := &challenge{purpose: purposeSetPhone, seed: newSeed(), index: index, value: string(phone)}
+	c.user = user
+	c.nonce = sumOf(a.secret.draws, []byte(purposeSetPhone), number(user), index[:], []byte(by.Key)).positive()
+	return a.ask(ctx, c, Message{Template: templatePhone, Locale: of.Locale, By: KindPhone, To: string(phone)})
+}
+
+// SetPhone gives a user the number that a code was sent to, in the place of the one that the user has. The old number is told of it,
+// and so is the address of e-mail.
+func (a *Accounts) SetPhone(ctx context.Context, by Caller, who Holder, handle, code string) (Identity, error) {
+	key := a.secret.ofKey(by.Key)
+	c, err := a.answered(ctx, purposeSetPhone, handle, code, key)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case c.user != who.User:
+		return Identity{}, errCode
+	}
+	return a.add(ctx, who, identity{user: c.user, kind: KindPhone, index: c.index}, c.value,
+		func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) })
+}
