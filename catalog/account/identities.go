@@ -296,13 +296,11 @@ func (a *Accounts) tellBy(ctx context.Context, tx *sql.Tx, p place.Place, user i
 
 // masked shows a way to sign in to its user, and little of it to others.
 func masked(kind Kind, provider, value string) string {
-	switch kind {
-	case KindEmail:
-		at := strings.LastIndexByte(value, '@')
-		return value[:1] + "***" + value[at:]
-	case KindPhone:
+	if kind == KindEmail {
+		return value[:1] + "***" + value[strings.LastIndexByte(value, '@'):]
+	}
+	if kind == KindPhone {
 		return value[:3] + strings.Repeat("*", len(value)-5) + value[len(value)-2:]
-	case KindProvider:
 	}
 	return provider
 }
