@@ -60,6 +60,7 @@ func (c *contract) exerciseFactors() {
 			c.t.Errorf("%s: %d", path, got.Status)
 		}
 	}
+	c.write("DELETE", "/v1/me", me, "early", `{"confirm":"erase"}`, "step_up_required")
 	c.write("POST", "/v1/me/step_up", me, "u", fmt.Sprintf(`{"password":%q}`, otherPassword), "credentials_refused")
 	c.write("POST", "/v1/me/step_up", me, "u", code("123456"), "wrong_state")
 	user, err := strconv.ParseInt(c.text(made, "user_id"), 10, 64)
@@ -154,6 +155,11 @@ func (c *contract) exerciseFactors() {
 	}
 	c.shoot(shot{Method: "POST", Path: "/v1/me/step_up", Token: me, Body: `{}`, Want: "malformed", Undocumented: true})
 	c.shoot(shot{Method: "GET", Path: "/v1/me/totp", Token: c.token(4711, auth.RoleShopper), Want: "ok"}) // who has no password has none
+
+	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3), proved_by = 'totp'")
+	c.write("DELETE", "/v1/me", me, "erase", `{"confirm":"erase"}`, "ok")
+	c.write("POST", "/v1/sessions", "", "gone", signIn(tom, goodPassword), "credentials_refused")
+	c.write("DELETE", "/v1/me", me, "erase", `{"confirm":"erase"}`, "unauthorized")
 }
 
 // exerciseFactorsOutage asks while the tables of sessions and factors are away.

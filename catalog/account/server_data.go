@@ -51,6 +51,11 @@ func (s server) EraseMe(ctx context.Context, r api.EraseMeRequestObject) (api.Er
 	if r.Body.Confirm != "erase" {
 		return nil, web.Malformed("/confirm", "want erase")
 	}
+	if who := web.Who(ctx); who.Session != 0 { // a shop with accounts of its own has other ways to be sure
+		if err := s.Proved(ctx, who); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.Erase(ctx, me(ctx)); err != nil {
 		return nil, err
 	}
