@@ -72,6 +72,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfPersonal()
 	c.callsOfSellers()
 	c.callsOfPhones()
+	c.callsOfAssessments()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
 			t.Errorf("nobody counts the calls of %s %s", o.Method, o.Path)
@@ -125,7 +126,7 @@ func (c *callCounter) serve() {
 	began := time.Now()
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, seller.New(seller.Config{Databases: c.databases, Sealer: sellerSealer{secret}})), Permissions: permissions(), Granted: frozen.Granted,
+		Routes: routes(accounts, assessments, seller.New(seller.Config{Databases: c.databases, Sealer: sellerSealer{secret}})), Permissions: permissions(), Granted: frozen.Granted,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
@@ -353,4 +354,19 @@ func (c *callCounter) callsOfPhones() {
 	asked = c.call(request{"POST", "/v1/me/phone_codes", `{"phone":"` + bob + `"}`, me, http.StatusAccepted, 11, 2, ""})
 	set2 := c.call(request{"POST", "/v1/me/phone_codes/" + asked["challenge_id"], `{"code":"` + c.codeTo(bob, "sign_in_code") + `"}`, me, http.StatusOK, 20, 1, set})
 	c.call(request{"DELETE", "/v1/me/identities/" + set2["identity_id"], "", me, http.StatusConflict, 3, 0, "/v1/me/identities/{identity_id}"})
+}
+
+// callsOfAssessments counts what a decision costs: the assessment, the claim or the decision, two of the audit log, and the
+// assessment again.
+func (c *callCounter) callsOfAssessments() {
+	admin := c.token(7, auth.RoleAdmin)
+	p := c.databases.All(0)[0]
+	if _, err := p.In(p.Writer()).ExecContext(c.t.Context(), "INSERT INTO assess_answers__ (moment, subject, answer, rule, rules, facts, made_at, review) "+
+		"VALUES ('sign_up', 5, 'challenge', 'a', 'b', '', NOW(3), 'waiting'), ('sign_up', 6, 'hold', 'a', 'b', '', NOW(3), 'waiting')"); err != nil {
+		c.t.Fatal(err)
+	}
+	const claim, decision = "/v1/assessments/{assessment_id}/claim", "/v1/assessments/{assessment_id}/decision"
+	c.call(request{"GET", "/v1/assessments", "", admin, http.StatusOK, 1, 0, ""})
+	c.call(request{"POST", "/v1/assessments/sign_up.5/claim", "", admin, http.StatusOK, 3, 1, claim})
+	c.call(request{"POST", "/v1/assessments/sign_up.5/decision", `{"allow":true,"reason":"x"}`, admin, http.StatusOK, 5, 1, decision})
 }

@@ -26,6 +26,8 @@ var unreached = map[string][]string{
 	"removeFactor": {"outcome_unknown"}, "renewRecoveryCodes": {"outcome_unknown"},
 	"changePassword": {"outcome_unknown"}, "askReset": {"outcome_unknown"}, "resetPassword": {"outcome_unknown"},
 
+	"claimAssessment": {"outcome_unknown"}, "decideAssessment": {"outcome_unknown"},
+
 	// Two requests with one key must meet; the test of package replay has them.
 	"setRole": {"outcome_unknown"}, "apply": {"outcome_unknown", "in_progress"}, "changeApplication": {"outcome_unknown", "in_progress"},
 	"moveSeller": {"outcome_unknown", "in_progress"}, "claimReview": {"outcome_unknown", "in_progress", "mismatch"}, "decideReview": {"outcome_unknown", "in_progress"},
@@ -91,6 +93,7 @@ func (c *contract) exercise() {
 	c.exerciseUsers()
 	c.exerciseAudit()
 	c.exerciseSignIn()
+	c.exerciseAssessments()
 	c.exerciseFactors()
 	c.exerciseSellers()
 	c.exercisePhones()
@@ -299,7 +302,7 @@ func (c *contract) exerciseEverywhere() {
 
 // exerciseOutage takes the tables away.
 func (c *contract) exerciseOutage() {
-	c.everywhere("RENAME TABLE users__ TO elsewhere__, audit_entries__ TO forgotten__")
+	c.everywhere("RENAME TABLE users__ TO elsewhere__, audit_entries__ TO forgotten__, assess_answers__ TO unanswered__")
 	c.shoot(shot{Method: "GET", Path: "/v1/audit", Token: c.admin, Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/me", Token: c.token(8, auth.RoleShopper), Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/users/7", Token: c.service, Want: "unavailable"})
@@ -310,6 +313,7 @@ func (c *contract) exerciseOutage() {
 	for _, s := range personal(noAddress) {
 		c.by(c.token(8, auth.RoleShopper), "unavailable", s)
 	}
+	c.exerciseAssessmentsOutage()
 	if !strings.Contains(c.logs.String(), "there is no table users") {
 		c.t.Errorf("the log does not say why: %s", c.logs.String())
 	}

@@ -6,19 +6,21 @@ import (
 	"strings"
 
 	"sluice/catalog/account"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/seller"
 )
 
 // routes are the operations of all packages.
-func routes(accounts *account.Accounts, sellers *seller.Sellers) []web.Route {
-	return slices.Concat(accounts.Routes(), sellers.Routes())
+func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers) []web.Route {
+	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes())
 }
 
 // permissions are those of all packages.
 func permissions() web.Permissions {
 	all := web.Permissions{}
 	maps.Copy(all, account.Permissions)
+	maps.Copy(all, assess.Permissions)
 	maps.Copy(all, seller.Permissions)
 	return all
 }
@@ -38,7 +40,7 @@ type Allowed struct {
 func Table() []Allowed {
 	may := permissions()
 	var table []Allowed
-	for _, r := range routes(nil, nil) { // nobody calls them
+	for _, r := range routes(nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
 		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On, p.StepUp})
 	}

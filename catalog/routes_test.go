@@ -77,6 +77,10 @@ var allowed = map[string][]auth.Role{
 	"GET /v1/me/consents":                  {auth.RoleShopper},
 	"POST /v1/me/consents":                 {auth.RoleShopper},
 	"GET /v1/me/data":                      {auth.RoleShopper},
+
+	"GET /v1/assessments":                           {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"POST /v1/assessments/{assessment_id}/claim":    {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"POST /v1/assessments/{assessment_id}/decision": {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
 }
 
 // proved are the operations that want a session which was proved lately, literally too.
@@ -95,7 +99,7 @@ var needed = map[string]string{
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
-		"{seller_id}", "sel_0000000000015", "{role}", "ops")
+		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{assessment_id}", "sign_up.7")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -66,7 +66,7 @@ type Decision struct {
 }
 
 var (
-	unknownReview = problem.NewKind(problem.Kind{Code: "unknown_review", Status: http.StatusNotFound, Title: "There is no such review."})
+	unknownReview = problem.NewKind(problem.Kind{Code: "unknown_assessment", Status: http.StatusNotFound, Title: "No such assessment waits for a person."})
 
 	errNoReview = &problem.Problem{Kind: unknownReview}
 	errClaimed  = &problem.Problem{Kind: problem.WrongState, Detail: "somebody else looks at it"}
@@ -100,7 +100,10 @@ func (r *Review) scan(row scanner) error {
 	var claimed bool
 	err := row.Scan(&r.Moment, &r.Subject, &r.Answer, &r.Rule, &r.Rules, &facts, &r.MadeAt, &r.State, &r.ClaimedBy, &claimEnds, &claimed,
 		&r.DecidedBy, &decidedAt, &r.Reason)
-	r.Facts, r.MadeAt, r.DecidedAt = split(facts), r.MadeAt.UTC(), decidedAt.Time.UTC()
+	r.Facts, r.MadeAt = split(facts), r.MadeAt.UTC()
+	if decidedAt.Valid {
+		r.DecidedAt = decidedAt.Time.UTC()
+	}
 	if !claimed {
 		r.ClaimedBy = ""
 	} else {

@@ -50,9 +50,9 @@ func TestReview(t *testing.T) {
 
 	for _, c := range []assess.Case{signUp(3), signUp(4), signUp(9), {Moment: assess.Application, Subject: 1}} {
 		_, err := d.Claim(ctx, c, amy)
-		refused(t, "claim of "+c.String(), err, "unknown_review")
+		refused(t, "claim of "+c.String(), err, "unknown_assessment")
 		_, err = d.Decide(ctx, c, good, amy)
-		refused(t, "decision of "+c.String(), err, "unknown_review")
+		refused(t, "decision of "+c.String(), err, "unknown_assessment")
 	}
 	_, err := d.Decide(ctx, signUp(1), good, amy)
 	refused(t, "decision without a claim", err, "wrong_state")

@@ -91,6 +91,7 @@ const (
 	ProblemCodeUnauthorized          ProblemCode = "unauthorized"
 	ProblemCodeUnavailable           ProblemCode = "unavailable"
 	ProblemCodeUnknownAddress        ProblemCode = "unknown_address"
+	ProblemCodeUnknownAssessment     ProblemCode = "unknown_assessment"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
@@ -174,6 +175,9 @@ type AddressID = ids.Address
 
 // AddressLine A line of at most 300 bytes in UTF-8 (a recipient of 200), without control and format characters, brought into form C of Unicode.
 type AddressLine = string
+
+// AssessmentID The moment, and the id of who or what was assessed.
+type AssessmentID = string
 
 // AuditAct What was done to what.
 type AuditAct = string

@@ -86,6 +86,9 @@ type ApplicationOfSeller struct {
 	Version  int         `json:"version"`
 }
 
+// AssessmentID The moment, and the id of who or what was assessed.
+type AssessmentID = string
+
 // AuditName A kind, and what tells one of them from others.
 type AuditName = string
 

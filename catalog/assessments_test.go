@@ -1,0 +1,62 @@
+package catalog_test
+
+import (
+	"fmt"
+	"net/http"
+
+	"sluice/core/auth"
+)
+
+// exerciseAssessments goes the way of two users who have to wait, and of who decides about them.
+func (c *contract) exerciseAssessments() {
+	other := c.token(3, auth.RoleAdmin)
+	var waiting []string
+	for _, name := range []string{"una", "ida"} {
+		email := name + "@held.example"
+		asked := c.text(c.write("POST", "/v1/users", "", name, registration(email, goodPassword), "ok"), "challenge_id")
+		made := c.write("POST", "/v1/verifications/"+asked, "", name, fmt.Sprintf(`{"code":%q}`, c.code(email, "verify_email")), "ok")
+		if made.JSON["state"] != "locked" {
+			c.t.Errorf("%s is made as %s", name, made.Body)
+		}
+		c.write("POST", "/v1/sessions", "", name, signIn(email, goodPassword), "user_locked")
+		waiting = append(waiting, "/v1/assessments/sign_up."+c.text(made, "user_id"))
+	}
+	first := c.shoot(shot{Method: "GET", Path: "/v1/assessments?limit=1", Token: c.admin, Want: "ok"})
+	c.shoot(shot{Method: "GET", Path: "/v1/assessments?cursor=" + c.text(first, "next_cursor"), Token: c.admin, Want: "ok"})
+	const yes, no = `{"allow":true,"reason":"she has called"}`, `{"allow":false,"reason":"a robot"}`
+	claim := func(of, token, want string) { c.write("POST", of+"/claim", token, "c", "", want) }
+	decide := func(of, token, body, want string) { c.write("POST", of+"/decision", token, "d", body, want) }
+	decide(waiting[0], c.admin, yes, "wrong_state")
+	claim(waiting[0], c.admin, "ok")
+	claim(waiting[0], c.admin, "ok")
+	claim(waiting[0], other, "wrong_state")
+	decide(waiting[0], other, yes, "wrong_state")
+	c.shoot(shot{
+		Method: http.MethodPost, Path: waiting[0] + "/decision", Token: c.admin, Body: `{"allow":true,"reason":"a\nb"}`, Want: "malformed", Undocumented: true,
+	})
+	decide(waiting[0], c.admin, yes, "ok")
+	decide(waiting[0], c.admin, yes, "ok")
+	decide(waiting[0], c.admin, no, "wrong_state")
+	claim(waiting[1], other, "ok")
+	decide(waiting[1], other, no, "ok")
+	c.write("POST", "/v1/sessions", "", "una", signIn("una@held.example", goodPassword), "ok")
+	c.write("POST", "/v1/sessions", "", "ida", signIn("ida@held.example", goodPassword), "user_locked")
+	claim("/v1/assessments/sign_up.9", c.admin, "unknown_assessment")
+	decide("/v1/assessments/application.9", c.admin, yes, "unknown_assessment")
+	for _, id := range []string{"sign_up.0", "sign_up.07", "order.7", "7", "sign_up.9223372036854775808"} {
+		c.shoot(shot{Method: http.MethodPost, Path: "/v1/assessments/" + id + "/claim", Token: c.admin, Want: "malformed", Undocumented: true})
+	}
+	for _, s := range []shot{
+		{Method: "GET", Path: "/v1/assessments", Token: c.admin},
+		{Method: "POST", Path: waiting[0] + "/claim", Token: c.admin},
+		{Method: "POST", Path: waiting[0] + "/decision", Token: c.admin, Body: yes},
+	} {
+		c.exerciseForm(s)
+	}
+}
+
+func (c *contract) exerciseAssessmentsOutage() {
+	c.shoot(shot{Method: "GET", Path: "/v1/assessments", Token: c.admin, Want: "unavailable"})
+	c.write("POST", "/v1/assessments/sign_up.9/claim", c.admin, "o", "", "unavailable")
+	c.write("POST", "/v1/assessments/sign_up.9/decision", c.admin, "o", `{"allow":true,"reason":"x"}`, "unavailable")
+}
