@@ -21,6 +21,8 @@ UNTOLD = {
     "cursor: want the one of the answer before": "likewise, of shut cells",
     "want an id: ses_": "no id is 0, which a pattern cannot tell",
     "want an id: sel_": "likewise, of sellers",
+    "want an id: idn_": "likewise, of identities",
+    "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }
 
 
