@@ -12,29 +12,34 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
-	"sluice/core/auth"
+	"github.com/go-json-experiment/json"
+
+	"sluice/core/lifecycle"
 	"sluice/core/shard"
 )
 
 // canaries are unlikely words, one for each personal field.
-var canaries = []string{"Quokkanary", "1931-07-23", "Wombatty-Recipient", "Numbatgasse", "Bilby-Hinterhaus", "QUOLL71", "+4917199381", "XQ-ECHIDN"}
+var canaries = []string{"Quokkanary", "1931-07-23", "Wombatty-Recipient", "Numbatgasse", "Bilby-Hinterhaus", "QUOLL71", "+4917199381", "XQ-ECHIDN", "quokkapost@"}
 
 // TestCanaries plants an unlikely word in each personal field, and looks for all of them in all tables, in the files of MariaDB,
 // in the log and in the metrics: before the user is erased, when they are there as ciphertext only, and after.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	s := newShop(t).start()
-	service, me := s.token(2, auth.RoleService), s.token(90, auth.RoleShopper)
+	s := newShop(t)
+	s.cfg.Messages.Inbox = true
+	s.start()
 	ask := func(token, method, path, body, match string, want int) string {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.node.Addr()+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, value := range map[string]string{"Authorization": "Bearer " + token, "Idempotency-Key": method + path + match + fmt.Sprint(len(body)), "If-Match": match} {
+		for name, value := range map[string]string{"Authorization": token, "Idempotency-Key": method + path + match + fmt.Sprint(len(body)), "If-Match": match} {
 			if value != "" {
 				r.Header.Set(name, value)
 			}
@@ -55,7 +60,24 @@ func TestCanaries(t *testing.T) {
 		}
 		return string(text)
 	}
-	ask(service, "PUT", "/v1/users/90", `{"region":"eu","locale":"de"}`, "", 201)
+	member := func(text, name string) string {
+		t.Helper()
+		members := map[string]any{}
+		if err := json.Unmarshal([]byte(text), &members); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(members[name])
+	}
+	const email = "quokkapost@example.org"
+	asked := member(ask("", "POST", "/v1/users", registration(email, goodPassword), "", 202), "challenge_id")
+	made := ask("", "POST", "/v1/verifications/"+asked, fmt.Sprintf(`{"code":%q}`, s.code(email, "verify_email")), "", 201)
+	user, err := strconv.ParseInt(member(made, "user_id"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := "Bearer " + member(ask("", "POST", "/v1/sessions", signIn(email, goodPassword), "", 201), "access_token")
+	ask("", "POST", "/v1/password_resets", `{"email":"`+email+`"}`, "", 202)
+	ask("", "POST", "/v1/users", registration(email, otherPassword+" too"), "", 202) // by somebody else
 	ask(me, "POST", "/v1/me/consents", `{"purpose":"optional_profile","given":true,"text_version":"1"}`, "", 201)
 	ask(me, "PATCH", "/v1/me/profile", `{"display_name":"Quokkanary","birthday":"1931-07-23","gender":"other"}`, `"1"`, 200)
 	address := `{"recipient":"Wombatty-Recipient","country":"DE","divisions":["XQ-ECHIDN"],"lines":["Numbatgasse","Bilby-Hinterhaus"],"postcode":"QUOLL71","phone":"+4917199381"}`
@@ -70,23 +92,32 @@ func TestCanaries(t *testing.T) {
 			t.Errorf("%s was planted nowhere: %s", canary, mine)
 		}
 	}
-	database := s.databases().At(shard.OfUser(90)).Writer()
+	database := s.databases().At(shard.OfUser(user)).Writer()
 	keys := wrappedKeys(t, database)
 	if len(keys) == 0 {
 		t.Fatal("there is no key of a user")
 	}
 	search(t, s, database, "before", canaries)
 	ask(me, "DELETE", "/v1/me", `{"confirm":"erase"}`, "", 204)
-	ask(me, "GET", "/v1/me/data", "", "", 404)
+	err = lifecycle.Poll(t.Context(), 20*time.Millisecond, func() error { // until the task has run
+		var left int
+		if err := database.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM claims) + (SELECT COUNT(*) FROM account_tasks) + (SELECT COUNT(*) FROM notify_tasks)").Scan(&left); err != nil || left > 0 {
+			return fmt.Errorf("%d rows are left: %v", left, err) //nolint:errorlint // it may be nil
+		}
+		return nil
+	}, func(error) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
 	search(t, s, database, "after", append(keys, canaries...))
 	if after := wrappedKeys(t, database); len(after) != 0 {
 		t.Errorf("%d keys are left", len(after))
 	}
 	var events string
-	if err := database.QueryRowContext(t.Context(), "SELECT GROUP_CONCAT(CONCAT(topic, ' ', aggregate_id, ' ', type, ' ', data)) FROM account_outbox").Scan(&events); err != nil {
+	if err := database.QueryRowContext(t.Context(), "SELECT GROUP_CONCAT(CONCAT(topic, ' ', aggregate_id, ' ', type, ' ', data) ORDER BY id) FROM account_outbox").Scan(&events); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(events, `sluice.users.v1 90 user_erased {"state":"erased"}`) {
+	if !strings.HasSuffix(events, fmt.Sprintf(`sluice.users.v1 %d user_erased {"state":"erased"}`, user)) {
 		t.Errorf("told: %s", events)
 	}
 }
