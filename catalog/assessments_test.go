@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"sluice/core/auth"
 )
@@ -37,8 +38,17 @@ func (c *contract) exerciseAssessments() {
 	decide(waiting[0], c.admin, yes, "ok")
 	decide(waiting[0], c.admin, yes, "ok")
 	decide(waiting[0], c.admin, no, "wrong_state")
-	claim(waiting[1], other, "ok")
-	decide(waiting[1], other, no, "ok")
+	support := c.token(33, auth.RoleShopper)
+	c.makeUser(33)
+	c.grant(33, "support")
+	claim("/v1/assessments/sign_up.33", support, "forbidden") // it is about themselves
+	if got := c.write("POST", waiting[1]+"/claim", support, "c", "", "ok"); got.JSON["claimed_by"] != "support:33" {
+		c.t.Errorf("claimed: %s", got.Body)
+	}
+	decide(waiting[1], support, no, "ok")
+	if got := c.shoot(shot{Method: "GET", Path: "/v1/audit?act=review.decide&actor=support:33", Token: c.admin, Want: "ok"}); strings.Count(got.Body, `"a robot"`) != 1 {
+		c.t.Errorf("the audit log has %s", got.Body)
+	}
 	c.write("POST", "/v1/sessions", "", "una", signIn("una@held.example", goodPassword), "ok")
 	c.write("POST", "/v1/sessions", "", "ida", signIn("ida@held.example", goodPassword), "user_locked")
 	claim("/v1/assessments/sign_up.9", c.admin, "unknown_assessment")

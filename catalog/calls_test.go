@@ -239,7 +239,7 @@ func (c *callCounter) callsOfPersonal() {
 	change(request{"POST", "/v1/me/consents", `{"purpose":"marketing","given":true,"text_version":"1"}`, me, http.StatusCreated, 9, 1, ""}, "")
 	read("/v1/me/consents", 2, "")
 	read("/v1/me/data", 8, "")
-	change(request{"DELETE", "/v1/me", `{"confirm":"erase"}`, me, http.StatusNoContent, 17, 1, ""}, "")
+	change(request{"DELETE", "/v1/me", `{"confirm":"erase"}`, me, http.StatusNoContent, 18, 1, ""}, "")
 }
 
 // messages have an inbox, and a worker that brings them there.
@@ -368,5 +368,5 @@ func (c *callCounter) callsOfAssessments() {
 	const claim, decision = "/v1/assessments/{assessment_id}/claim", "/v1/assessments/{assessment_id}/decision"
 	c.call(request{"GET", "/v1/assessments", "", admin, http.StatusOK, 1, 0, ""})
 	c.call(request{"POST", "/v1/assessments/sign_up.5/claim", "", admin, http.StatusOK, 3, 1, claim})
-	c.call(request{"POST", "/v1/assessments/sign_up.5/decision", `{"allow":true,"reason":"x"}`, admin, http.StatusOK, 5, 1, decision})
+	c.call(request{"POST", "/v1/assessments/sign_up.5/decision", `{"allow":true,"reason":"x"}`, admin, http.StatusOK, 7, 1, decision}) // with the user, who may have been denied before
 }

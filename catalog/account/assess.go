@@ -89,11 +89,11 @@ func (a *Accounts) decided(ctx context.Context, tx *sql.Tx, p place.Place, of as
 	user := ids.User(of.Subject)
 	from, to, kind := StateLocked, StateActive, eventUnlocked
 	switch {
-	case was == assess.Hold && allowed:
-	case was == assess.Challenge && !allowed:
+	case allowed: // also one that was denied before
+	case was == assess.Challenge:
 		from, to, kind = StateActive, StateLocked, eventLocked
 	default:
-		return nil // it stays as it is
+		return nil // it stays locked
 	}
 	if _, err := lock(ctx, p.In(tx), user); err != nil {
 		return err

@@ -99,6 +99,14 @@ func TestHeldUserWaits(t *testing.T) {
 		if diff := cmp.Diff(events, a.events(user.ID)); diff != "" {
 			t.Error(diff)
 		}
+		if allowed {
+			continue
+		}
+		a.decide(user.ID, true) // the denial was a mistake
+		must(a.signIn(email, good, "at last"))(t)
+		if diff := cmp.Diff([]string{"user_made", "user_unlocked"}, a.events(user.ID)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -40,9 +40,9 @@ const (
 		"(made_at > ? OR made_at = ? AND (moment > ? OR moment = ? AND subject > ?)) ORDER BY made_at, moment, subject LIMIT ?"
 	selectReview = "SELECT " + reviewColumns + " FROM assess_answers__ WHERE moment = ? AND subject = ? AND review <> 'none'"
 	lockReview   = selectReview + " FOR UPDATE"
-	claimReview  = "UPDATE assess_answers__ SET claimed_by = ?, claim_ends = NOW(3) + INTERVAL ? SECOND WHERE moment = ? AND subject = ? AND review = 'waiting'"
+	claimReview  = "UPDATE assess_answers__ SET claimed_by = ?, claim_ends = NOW(3) + INTERVAL ? SECOND WHERE moment = ? AND subject = ? AND review IN ('waiting', 'denied')"
 	decideReview = "UPDATE assess_answers__ SET review = ?, decided_by = ?, decided_at = NOW(3), reason = ?, claimed_by = NULL, claim_ends = NULL " +
-		"WHERE moment = ? AND subject = ? AND review = 'waiting'"
+		"WHERE moment = ? AND subject = ? AND review IN ('waiting', 'denied')"
 )
 
 // Review is a case that a person has to look at, or has looked at.
@@ -71,6 +71,7 @@ var (
 	errNoReview = &problem.Problem{Kind: unknownReview}
 	errClaimed  = &problem.Problem{Kind: problem.WrongState, Detail: "somebody else looks at it"}
 	errUnheld   = &problem.Problem{Kind: problem.WrongState, Detail: "claim it first: you have no claim, or its time is over"}
+	errSelf     = &problem.Problem{Kind: problem.Forbidden, Detail: "nobody decides about themselves"}
 	errDecided  = &problem.Problem{Kind: problem.WrongState, Detail: "it is decided"}
 )
 
@@ -191,7 +192,7 @@ func (a *Assessments) Claim(ctx context.Context, c Case, by audit.Author) (r Rev
 		switch {
 		case err != nil:
 			return err
-		case r.State != reviewWaiting:
+		case r.State == reviewAllowed:
 			return errDecided
 		case r.ClaimedBy != "" && r.ClaimedBy != by.Actor:
 			return errClaimed
@@ -207,9 +208,10 @@ func (a *Assessments) Claim(ctx context.Context, c Case, by audit.Author) (r Rev
 	return a.read(ctx, p.In(p.Writer()), selectReview, c)
 }
 
-// Decide decides a case that the author has claimed. The same decision again is a success.
+// Decide decides a case that the author has claimed. The same decision again is a success. A denial may be taken back by an
+// allowance, or one mistake would be for good.
 func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.Author) (r Review, err error) {
-	if err := text.Check(d.Reason, audit.WhyMax); err != nil {
+	if err := text.Check(d.Reason, audit.ReasonMax); err != nil {
 		return r, &problem.Problem{Kind: problem.Malformed, Pointer: "/reason", Detail: err.Error()}
 	}
 	p, asker, err := a.at(c)
@@ -228,7 +230,7 @@ func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.A
 			return err
 		case r.State == state && r.DecidedBy == by.Actor && r.Reason == d.Reason: // it is a repetition
 			return nil
-		case r.State != reviewWaiting:
+		case r.State == reviewAllowed, r.State == reviewDenied && !d.Allowed:
 			return errDecided
 		case r.ClaimedBy != by.Actor:
 			return errUnheld
@@ -239,9 +241,13 @@ func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.A
 		if err := asker.Decided(ctx, tx, p, c, r.Answer, d.Allowed); err != nil {
 			return err
 		}
+		before := string(r.Answer)
+		if r.State == reviewDenied {
+			before = r.State
+		}
 		return a.acts.Append(ctx, in, asker.At(c.Subject), audit.Act{
 			Author: by, Act: "review.decide", Object: audit.Of(asker.Kind, c.Subject), Why: d.Reason,
-			Changes: []audit.Change{{Name: string(c.Moment), Before: string(r.Answer), After: state}},
+			Changes: []audit.Change{{Name: string(c.Moment), Before: before, After: state}},
 		})
 	})
 	if err != nil {

@@ -68,7 +68,7 @@ func TestReview(t *testing.T) {
 	refused(t, "claim of what somebody else has", err, "wrong_state")
 	_, err = d.Decide(ctx, signUp(1), good, bob)
 	refused(t, "decision of what somebody else has", err, "wrong_state")
-	for _, reason := range []string{"", "a\nb", strings.Repeat("x", 501), "a\u202eb"} {
+	for _, reason := range []string{"", "a\nb", strings.Repeat("x", 201), "a\u202eb"} {
 		_, err = d.Decide(ctx, signUp(1), assess.Decision{Allowed: true, Reason: reason}, amy)
 		refused(t, "reason "+reason, err, "malformed")
 	}
@@ -102,7 +102,15 @@ func TestReview(t *testing.T) {
 	if _, err := d.Decide(ctx, signUp(2), assess.Decision{Reason: "a robot"}, amy); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"sign_up.1 hold true\n", "sign_up.2 challenge false\n", "sign_up.2 challenge false\n"}, d.decided); diff != "" {
+	_, err = d.Decide(ctx, signUp(2), good, bob)
+	refused(t, "a denial taken back without a claim", err, "wrong_state")
+	d.claim(signUp(2), bob)
+	_, err = d.Decide(ctx, signUp(2), assess.Decision{Reason: "a robot indeed"}, bob)
+	refused(t, "another denial", err, "wrong_state")
+	if r, err = d.Decide(ctx, signUp(2), good, bob); err != nil || r.State != "allowed" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if diff := cmp.Diff([]string{"sign_up.1 hold true\n", "sign_up.2 challenge false\n", "sign_up.2 challenge false\n", "sign_up.2 challenge true\n"}, d.decided); diff != "" {
 		t.Error(diff)
 	}
 	d.audited()
@@ -120,6 +128,7 @@ func (d *desk) audited() {
 		got = append(got, strings.Join([]string{e.Actor, e.Act, e.Object, e.Why, string(e.Changes)}, " "))
 	}
 	want := []string{
+		`admin:2 review.decide user:2 she has called [{"name":"sign_up","before":"denied","after":"allowed"}]`,
 		`admin:1 review.decide user:2 a robot [{"name":"sign_up","before":"challenge","after":"denied"}]`,
 		`admin:2 review.decide user:1 she has called [{"name":"sign_up","before":"hold","after":"allowed"}]`,
 	}

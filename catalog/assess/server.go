@@ -34,8 +34,7 @@ const queueLimit = 50
 
 // author is who makes a request, for the log of privileged acts.
 func author(ctx context.Context) audit.Author {
-	who := web.Who(ctx)
-	return audit.Author{Actor: audit.Of(web.Word(who.Role), who.Subject), Origin: web.Origin(ctx)}
+	return audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}
 }
 
 // ListAssessments implements api.StrictServerInterface.
@@ -62,6 +61,9 @@ func (s server) ClaimAssessment(ctx context.Context, r api.ClaimAssessmentReques
 	var c Case
 	if err := c.UnmarshalText([]byte(r.AssessmentID)); err != nil {
 		return nil, web.Malformed("", "the id in the path: %v", err)
+	}
+	if who := web.Who(ctx); who.Role == auth.RoleShopper && c.Moment == SignUp && c.Subject == who.Subject {
+		return nil, errSelf
 	}
 	claimed, err := s.Claim(ctx, c, author(ctx))
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 // Bounds of an entry.
 const (
 	WhyMax          = 500 // bytes
+	ReasonMax       = 200 // of what a client of the API gives as the reason of an act
 	namesMax        = 100 // of the actor, the object, the origin and the ref
 	changesBytesMax = 16 << 10
 )
