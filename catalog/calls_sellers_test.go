@@ -37,5 +37,5 @@ func (c *callCounter) callsOfSellers() {
 		c.t.Fatal(err)
 	}
 	seller("GET", "/v1/sellers/{seller_id}", "", "", 1, 0)
-	seller("PUT", "/v1/sellers/{seller_id}/state", `{"state":"suspended","reason":"x"}`, ops, 10, 1)
+	seller("PUT", "/v1/sellers/{seller_id}/state", `{"state":"suspended","reason":"x"}`, ops, 11, 1)
 }

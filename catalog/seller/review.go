@@ -277,8 +277,16 @@ func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, to State, 
 	}{to, reason}
 	return s.once(ctx, id, by, "move", asked, func(c *change) (Seller, error) {
 		l, err := c.lock(ctx, id)
-		if err != nil || l.State == to {
-			return l.ofSeller(), err
+		if err != nil {
+			return Seller{}, err
+		}
+		switch role, err := c.role(ctx, id, c.by.User); {
+		case err != nil:
+			return Seller{}, err
+		case role != "" || l.applicant == c.by.User:
+			return Seller{}, errOwn
+		case l.State == to:
+			return l.Seller, nil
 		}
 		from := l.State
 		if err := c.move(ctx, l, to, byOperator, reason); err != nil {
@@ -287,12 +295,4 @@ func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, to State, 
 		c.privileged(l, "seller.move", reason, audit.Change{Name: "state", Before: from, After: to})
 		return l.Seller, nil
 	})
-}
-
-// ofSeller is the seller, or nothing of none.
-func (l *locked) ofSeller() Seller {
-	if l == nil {
-		return Seller{}
-	}
-	return l.Seller
 }

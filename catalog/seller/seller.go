@@ -102,7 +102,7 @@ func malformed(pointer, want string, values ...any) *problem.Problem {
 var (
 	unknownSeller = problem.NewKind(problem.Kind{Code: "unknown_seller", Status: http.StatusNotFound, Title: "There is no such seller."})
 	ownSeller     = problem.NewKind(problem.Kind{
-		Code: "own_seller", Status: http.StatusForbidden, Title: "Nobody reviews a seller in which they are somebody.",
+		Code: "own_seller", Status: http.StatusForbidden, Title: "Nobody decides about a seller in which they are somebody.",
 	})
 	reviewClaimed = problem.NewKind(problem.Kind{
 		Code: "review_claimed", Status: http.StatusConflict, Title: "Somebody else has claimed the review.",

@@ -22,7 +22,7 @@ var Permissions = web.Permissions{
 	"ShowReview":   {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
 	"ClaimReview":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
 	"DecideReview": {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
-	"MoveSeller":   {Roles: web.RolesOf(web.RoleOps, auth.RoleAdmin), On: "any seller"},
+	"MoveSeller":   {Roles: web.RolesOf(web.RoleOps, auth.RoleAdmin), On: "any seller in which it is nobody"},
 }
 
 // Routes are the operations of sellers.
