@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
@@ -99,7 +100,9 @@ func TestCanaries(t *testing.T) {
 	}
 	search(t, s, database, "before", canaries)
 	ask(me, "DELETE", "/v1/me", `{"confirm":"erase"}`, "", 204)
-	err = lifecycle.Poll(t.Context(), 20*time.Millisecond, func() error { // until the task has run
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = lifecycle.Poll(ctx, 20*time.Millisecond, func() error { // until the task has run
 		var left int
 		if err := database.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM claims) + (SELECT COUNT(*) FROM account_tasks) + (SELECT COUNT(*) FROM notify_tasks)").Scan(&left); err != nil || left > 0 {
 			return fmt.Errorf("%d rows are left: %v", left, err) //nolint:errorlint // it may be nil

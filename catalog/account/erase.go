@@ -3,13 +3,16 @@ package account
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
+	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -79,6 +82,10 @@ func (a *Accounts) Erase(ctx context.Context, user ids.User) error {
 		if err != nil {
 			return fmt.Errorf("list identities: %w: %w", stock.ErrNotApplied, err)
 		}
+		roles, err := grantedTo(ctx, in, user)
+		if err != nil {
+			return err
+		}
 		for _, statement := range append(slices.Clone(ofUser), markErased) {
 			if _, err := in.ExecContext(ctx, statement, user); err != nil {
 				return db.WriteError("erase user", err)
@@ -90,7 +97,16 @@ func (a *Accounts) Erase(ctx context.Context, user ids.User) error {
 		if err := tell(ctx, p, tx, user, eventErased, event{State: StateErased}); err != nil {
 			return err
 		}
-		return a.tasks(p).Add(ctx, tx, taskForget, strconv.FormatInt(int64(user), 10), left, 0)
+		if err := a.tasks(p).Add(ctx, tx, taskForget, strconv.FormatInt(int64(user), 10), left, 0); err != nil {
+			return err
+		}
+		by := audit.Author{Actor: audit.Of(auth.RoleShopper.String(), int64(user))}
+		for _, r := range roles {
+			if err := a.acts.Append(ctx, in, shard.OfUser(int64(user)), roleAct(user, r.Role, false, by, "the user is erased")); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err == nil {
 		web.Wrote(ctx, position)
@@ -113,17 +129,17 @@ func (a *Accounts) forget(ctx context.Context, t task.Task) error {
 	if _, err := replay.Of(owner, t.Place.Suffix).Forget(ctx, t.Place.Writer(), int64(of.User)); err != nil {
 		return err
 	}
+	var faults []error // a place that is away keeps back its own only
 	for _, value := range of.Values {
-		index := Index(value)
+		p := a.of(Index(value))
+		if _, err := p.In(p.Writer()).ExecContext(ctx, forgetClaim, value, of.User); err != nil {
+			faults = append(faults, db.WriteError("free a value", err))
+		}
 		for _, p := range a.databases.All(shard.Users) {
 			if _, err := p.In(p.Writer()).ExecContext(ctx, forgetChallenges, value); err != nil {
-				return db.WriteError("delete codes", err)
+				faults = append(faults, db.WriteError("delete codes", err))
 			}
 		}
-		p := a.of(index)
-		if _, err := p.In(p.Writer()).ExecContext(ctx, forgetClaim, value, of.User); err != nil {
-			return db.WriteError("free a value", err)
-		}
 	}
-	return nil
+	return errors.Join(faults...)
 }

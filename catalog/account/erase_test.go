@@ -36,7 +36,7 @@ func (a *accounts) work() {
 		Owner: "account", Places: a.databases.All(shard.Users), Handlers: a.Work().Tasks, Every: 10 * time.Millisecond,
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithCancel(a.t.Context())
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
 	ended := make(chan struct{})
 	go func() { w.Run(ctx); close(ended) }()
 	defer func() { cancel(); <-ended }()
@@ -206,6 +206,17 @@ func TestErasureMeetsWhatGoesOn(t *testing.T) {
 			_, err := a.Reset(a.t.Context(), from("r"), asked.Challenge, a.last("reset_password").Values["code"], another)
 			return err
 		},
+		"second factor": func(a *accounts, _ ids.User, erase func()) error {
+			p, _ := a.factor(must(a.signIn(mia, good, "s"))(a.t))
+			asked := must(a.SignIn(a.t.Context(), from("n"), account.SignIn{Email: mia, Password: good}))(a.t)
+			a.Stop(func(step string) {
+				if step == "tried" {
+					erase()
+				}
+			})
+			_, err := a.FinishSignIn(a.t.Context(), from("n"), asked.Second.Challenge, p.pass())
+			return err
+		},
 		"ask": func(a *accounts, _ ids.User, erase func()) error {
 			a.post.asked = erase
 			_, err := a.AskReset(a.t.Context(), from("r"), mia)
@@ -220,7 +231,7 @@ func TestErasureMeetsWhatGoesOn(t *testing.T) {
 			return a.addAddress(user, "k")
 		},
 	} {
-		want := map[string]string{"sign-in": "credentials_refused", "reset": kindCode, "profile": "unknown_user"}[name]
+		want := map[string]string{"sign-in": "credentials_refused", "reset": kindCode, "second factor": kindCode, "profile": "unknown_user"}[name]
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAccounts(t)

@@ -162,7 +162,8 @@ func (a *Accounts) ConfirmFactor(ctx context.Context, by Caller, user ids.User, 
 	var all []string
 	_, err = p.Write(ctx, "second factor", func(tx *sql.Tx) error {
 		in := p.In(tx)
-		if _, err := lock(ctx, in, user); err != nil {
+		held, err := lock(ctx, in, user)
+		if err != nil {
 			return err
 		}
 		f, err := a.factor(ctx, in, p, user)
@@ -175,7 +176,7 @@ func (a *Accounts) ConfirmFactor(ctx context.Context, by Caller, user ids.User, 
 			return nil
 		case f.active:
 			return errFactorActive
-		case !f.there || !f.recent || !of.known:
+		case !f.there || !f.recent || held.hash == "": // the address of e-mail may have gone meanwhile
 			return errFactorNone
 		}
 		shown, ok := a.secret.proves(f, code, a.now())

@@ -316,6 +316,11 @@ func TestNobodyGuessesCodes(t *testing.T) {
 	mine := must(a.signIn(mia, good, "s"))(t)
 	p, _ := a.factor(mine)
 	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 3, 0, byte(i)}) }
+	reset := must(a.AskReset(ctx, from("stranger"), mia))(t)
+	for i := range 60 { // who knows the address only has no challenge to guess at
+		_, err := a.FinishSignIn(ctx, account.Caller{Address: at(i + 101), Key: "s"}, reset.Challenge, wrongCode(p))
+		refused(t, "a guess at a reset", err, kindCode)
+	}
 	limited := 0
 	for i := range 6 { // each knows the password, and is at another address
 		in := must(a.SignIn(ctx, account.Caller{Address: at(i), Key: fmt.Sprint(i)}, account.SignIn{Email: mia, Password: good}))(t)

@@ -152,7 +152,8 @@ func (a *Accounts) noteRefusal(ctx context.Context, by Caller, user ids.User) {
 	if err == nil {
 		_, err = p.Write(ctx, "sign-in", func(tx *sql.Tx) error {
 			in := p.In(tx)
-			if _, err := lock(ctx, in, user); err != nil {
+			held, err := lock(ctx, in, user)
+			if err != nil || held.state == StateErased {
 				return err
 			}
 			return a.note(ctx, in, user, outcomeRefused, "", 0, origin)

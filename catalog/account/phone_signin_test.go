@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -148,7 +149,9 @@ func TestNobodyLearnsWhoHasAPhone(t *testing.T) {
 // Of several who register a number at once one becomes a user, and all sign in as that one.
 func TestAPhoneHasOneUser(t *testing.T) {
 	t.Parallel()
-	a, ctx := newAccounts(t), t.Context()
+	a := newAccounts(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	type try struct{ challenge, code string }
 	var tries []try
 	for i := range 5 {
@@ -224,8 +227,11 @@ func TestPhoneOfAnAccount(t *testing.T) {
 	if live := a.live(user.ID); len(live) != 2 {
 		t.Errorf("%d sessions are left, want %v and %v", len(live), mine.Session, other.Session)
 	}
-	if in := a.enterByPhone(miaPhone, "by phone"); in.User != user.ID {
-		t.Errorf("user %d signs in, want %d", in.User, user.ID)
+	challenge, code := a.askPhone(miaPhone, "by phone")
+	for range 2 {
+		if in := must(a.EnterByPhone(ctx, from("by phone"), challenge, code))(t); in.User != user.ID {
+			t.Errorf("user %d signs in, want %d", in.User, user.ID)
+		}
 	}
 	stranger := a.enterByPhone("+4915199999999", "stranger")
 	_, err := set("+4915199999999", "taken")
@@ -246,6 +252,10 @@ func TestPhoneOfAnAccount(t *testing.T) {
 	if in := a.enterByPhone(miaPhone, "free"); in.User == user.ID || in.User == stranger.User {
 		t.Errorf("the old number still signs in as %d", in.User)
 	}
+	a.exec(user.ID, "UPDATE challenges__ SET ends_at = NOW(3)")
+	a.exec(user.ID+1, "UPDATE challenges__ SET ends_at = NOW(3)")
+	_, err = a.EnterByPhone(ctx, from("by phone"), challenge, code)
+	refused(t, "a used code of what is another's number", err, kindCode)
 	if in := a.enterByPhone(evePhone, "new"); in.User != user.ID {
 		t.Errorf("the new number signs in as %d", in.User)
 	}
@@ -304,6 +314,31 @@ func TestIdentitiesAreRemoved(t *testing.T) {
 	next := must(a.Register(ctx, from("next"), account.Registration{Email: mia, Password: good, Home: home}))(t)
 	if made := must(a.Verify(ctx, from("next"), next.Challenge, a.last("verify_email").Values["code"]))(t); made.ID == user.ID {
 		t.Error("the address is still the user's")
+	}
+}
+
+// A verification that is repeated after its address was given up claims nothing for good.
+func TestRepeatedVerificationClaimsNothing(t *testing.T) {
+	t.Parallel()
+	a, ctx := newAccounts(t), t.Context()
+	registered := must(a.Register(ctx, from("r"), account.Registration{Email: mia, Password: good, Home: home}))(t)
+	code := a.last("verify_email").Values["code"]
+	user := must(a.Verify(ctx, from("v"), registered.Challenge, code))(t)
+	who := account.Holder{User: user.ID}
+	email := must(a.Identities(ctx, user.ID))(t)[0]
+	asked := must(a.AskSetPhone(ctx, from("set"), user.ID, miaPhone, ""))(t)
+	must(a.SetPhone(ctx, from("set"), who, asked.Challenge, a.last("sign_in_code").Values["code"]))(t)
+	if err := a.RemoveIdentity(ctx, who, email.ID); err != nil {
+		t.Fatal(err)
+	}
+	must(a.Verify(ctx, from("v"), registered.Challenge, code))(t)
+	a.claims(oldClaims)
+	if err := a.Sweep(ctx); err != nil {
+		t.Error(err)
+	}
+	must(a.Register(ctx, from("next"), account.Registration{Email: mia, Password: good, Home: home}))(t)
+	if all := a.messages(); all[len(all)-1].Template != "verify_email" {
+		t.Errorf("who registers the free address gets %s", all[len(all)-1].Template)
 	}
 }
 

@@ -162,7 +162,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	return err
 }
 
-var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user signs in without a password"}
+var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user has no password: sign in again, which proves the new session for five minutes"}
 
 // changePassword does in a transaction what a new password means. The transaction holds the user's lock.
 func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email, hash string, but ids.Session) error {

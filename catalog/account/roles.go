@@ -12,6 +12,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
+	"sluice/core/place"
 	"sluice/core/problem"
 	"sluice/core/shard"
 	"sluice/core/stock"
@@ -43,36 +44,41 @@ func (a *Accounts) Roles(ctx context.Context, user ids.User) ([]GrantedRole, err
 		return nil, err
 	}
 	p := a.at(user)
-	var all []GrantedRole
-	err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
+	return grantedTo(ctx, p.In(p.Writer()), user)
+}
+
+func grantedTo(ctx context.Context, in place.Conn, user ids.User) (all []GrantedRole, err error) {
+	err = db.Rows(ctx, in, func(row *sql.Rows) error {
 		var r GrantedRole
 		err := row.Scan(&r.Role, &r.By, &r.Reason, &r.At)
 		all = append(all, r)
 		return err
 	}, selectRoles, user)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("roles", "granted_roles"+p.Suffix, err))
+		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("roles", "granted_roles", err))
 	}
 	return all, nil
 }
 
 // SetRole grants a role to an active user, or takes it away from any. What is so already is a success, and no act.
 func (a *Accounts) SetRole(ctx context.Context, user ids.User, role string, granted bool, reason string, by audit.Author) error {
-	if err := text.Check(reason, audit.WhyMax); err != nil {
+	if err := text.Check(reason, audit.ReasonMax); err != nil {
 		return malformed("/reason", err.Error())
 	}
-	current, err := a.User(ctx, user, db.Never)
-	switch {
-	case err != nil:
-		return err
-	case granted && current.State != StateActive:
-		return &problem.Problem{Kind: problem.WrongState, Detail: "the user is " + string(current.State)}
-	}
 	p := a.at(user)
-	_, err = p.Write(ctx, "role", func(tx *sql.Tx) error {
-		act, statement, values := "role.grant", insertRole, []any{user, role, by.Actor, reason}
+	_, err := p.Write(ctx, "role", func(tx *sql.Tx) error {
+		held, err := lock(ctx, p.In(tx), user)
+		switch {
+		case err != nil:
+			return err
+		case held.state == "":
+			return errUnknown
+		case granted && held.state != StateActive:
+			return &problem.Problem{Kind: problem.WrongState, Detail: "the user is " + string(held.state)}
+		}
+		statement, values := insertRole, []any{user, role, by.Actor, reason}
 		if !granted {
-			act, statement, values = "role.revoke", deleteRole, []any{user, role}
+			statement, values = deleteRole, []any{user, role}
 		}
 		done, err := p.In(tx).ExecContext(ctx, statement, values...)
 		if err != nil {
@@ -81,13 +87,22 @@ func (a *Accounts) SetRole(ctx context.Context, user ids.User, role string, gran
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		change := audit.Change{Name: role, Before: !granted, After: granted}
-		return a.acts.Append(ctx, p.In(tx), shard.OfUser(int64(user)), audit.Act{
-			Author: by, Act: act, Object: audit.Of("user", int64(user)), Why: reason, Changes: []audit.Change{change},
-		})
+		return a.acts.Append(ctx, p.In(tx), shard.OfUser(int64(user)), roleAct(user, role, granted, by, reason))
 	})
 	a.granted.forget(int64(user))
 	return err
+}
+
+// roleAct is the act of granting a role, or of taking it away.
+func roleAct(user ids.User, role string, granted bool, by audit.Author, why string) audit.Act {
+	act := "role.grant"
+	if !granted {
+		act = "role.revoke"
+	}
+	return audit.Act{
+		Author: by, Act: act, Object: audit.Of("user", int64(user)), Why: why,
+		Changes: []audit.Change{{Name: role, Before: !granted, After: granted}},
+	}
 }
 
 const (

@@ -77,13 +77,6 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if !ok {
 		return Tokens{}, errCode
 	}
-	tries := userKey(k.user)
-	if a.secret.knows(k.user, by.Device) {
-		tries = deviceKey(by.Device)
-	}
-	if err := a.throttle.code(tries, k.user, by.Address, a.now()); err != nil {
-		return Tokens{}, err
-	}
 	p := a.at(k.user)
 	request := a.secret.request(k.user, "sign in", code, by.Key)
 	c, counts, err := a.tried(ctx, p, k, purposeSignIn)
@@ -98,6 +91,14 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	case !first:
 		return a.again(ctx, k.user, id)
 	}
+	// Only who knows the password has such a challenge: what strangers do with others counts for nobody.
+	tries := userKey(k.user)
+	if a.secret.knows(k.user, by.Device) {
+		tries = deviceKey(by.Device)
+	}
+	if err := a.throttle.code(tries, k.user, by.Address, a.now()); err != nil {
+		return Tokens{}, err
+	}
 	of, _, err := a.credentialOf(ctx, k.user)
 	if err != nil {
 		return Tokens{}, err
@@ -106,6 +107,7 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if err != nil {
 		return Tokens{}, err
 	}
+	a.step("tried")
 	_, err = p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
 		held, err := lock(ctx, in, k.user)

@@ -46,7 +46,8 @@ func (s server) ShowMyData(ctx context.Context, _ api.ShowMyDataRequestObject) (
 	}{shown(user), identities, profile, addresses, shownConsents(consents), shownSessions(sessions, web.Who(ctx).Session)}))
 }
 
-// EraseMe implements api.StrictServerInterface. Repeating it is a success under any key, so nothing is kept.
+// EraseMe implements api.StrictServerInterface. Repeating it is a success under any key, unless the token is
+// of a session: that has ended. So nothing is kept.
 func (s server) EraseMe(ctx context.Context, r api.EraseMeRequestObject) (api.EraseMeResponseObject, error) {
 	if r.Body.Confirm != "erase" {
 		return nil, web.Malformed("/confirm", "want erase")

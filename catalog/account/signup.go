@@ -188,8 +188,8 @@ func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, 
 	return c, ends, nil
 }
 
-// answered returns the challenge that a code answers. Each call costs a try. A code that is used has no tries and no end: it
-// answers the repetitions of the request that used it. Whatever is wrong, the refusal is the same.
+// answered returns the challenge that a code answers. Each call costs a try. A code that is used has no tries and no end, but for one
+// of a phone: it answers the repetitions of the request that used it. Whatever is wrong, the refusal is the same.
 func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string, key sum) (*challenge, error) {
 	if err := checkCode(code); err != nil {
 		return nil, malformed("/code", err.Error())
@@ -205,7 +205,8 @@ func (a *Accounts) answered(ctx context.Context, of purpose, handle, code string
 	case !a.secret.fits(c, code):
 		return nil, errCode
 	}
-	if first, may := c.mayUse(key); !may || first && !counts {
+	// A number may be another user's by the end of its code, so a used one of a phone ends too.
+	if first, may := c.mayUse(key); !may || !counts && (first || of == purposePhone) {
 		return nil, errCode
 	}
 	return c, nil
@@ -289,8 +290,8 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	}
 	if first {
 		a.assessor.CountUser(ctx, by.Address)
+		a.finalise(ctx, mine) // a repetition leaves that to the sweep: the user may have given the address up since
 	}
-	a.finalise(ctx, mine)
 	return a.User(ctx, c.user, db.Never)
 }
 

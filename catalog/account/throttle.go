@@ -16,8 +16,8 @@ import (
 
 // throttle slows down who guesses passwords, and bounds the messages that strangers can cause. It counts tries, right ones
 // included, so it tells nobody whether an address has an account. What strangers elsewhere do keeps back nobody at a known device:
-// it signs in, and it may ask for a reset. Who has none gets one by a reset, unless strangers at many addresses ask for messages all
-// the time: one of them alone cannot spend what all strangers have together.
+// it signs in, and it may ask for a reset. Who has none gets one by a reset, unless strangers ask for messages to the address all the
+// time: the caps of messages count all of them together.
 type throttle struct {
 	pair     *limit.Limiter[uint64]     // tries of an account from an address
 	account  *limit.Limiter[uint64]     // tries of an account from devices that it does not know
