@@ -52,7 +52,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		"deadletter list": "", "deadletter show": letter, "deadletter resolve": letter + " --reason x --yes", "deadletter replay": letter + " --reason x --yes",
 		"archive run": "--older-than 1200h --dir " + t.TempDir() + " --yes", "reconcile report": "", "reconcile history": "",
 		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "", "catalog migrate": "",
-		"catalog vault rewrap": "--vault-key-file " + keys, "catalog vault status": "--vault-key-file " + keys, "catalog vault drop": "7 --vault-key-file " + keys,
+		"catalog vault rewrap": "--vault-key-file " + keys, "catalog vault status": "--vault-key-file " + keys, "catalog vault drop": "7 --yes --vault-key-file " + keys,
 		"catalog tasks list": "", "catalog tasks repeat": "account/shop/1 --reason x --yes", "catalog tasks drop": "account/shop/1 --reason x --yes",
 		"audit verify": "", "audit search": "", "audit export": "",
 	}

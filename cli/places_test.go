@@ -32,7 +32,7 @@ func TestShopOfTwoDatabases(t *testing.T) {
 	ofAccount := fmt.Sprintf(" has schema version %d of account", accounts[0].Version())
 	d.run("catalog", "migrate", file).want(command.ExitDone,
 		"east has schema version 1 of place", "east_3"+ofAccount, "west_4"+ofAccount,
-		"new in east_3: account_outbox_3, ", "users_3: give the accounts again what sluice catalog grants prints")
+		"new in east_3: account_key_proofs_3, account_keys_3, account_outbox_3, ", "users_3: give the accounts again what sluice catalog grants prints")
 	d.run("catalog", "migrate", file, "--owner=account").want(command.ExitDone, "west_4"+ofAccount).lacks("of place")
 	d.run("catalog", "grants", file).want(command.ExitUsage, `database "sluice": want one of the shards file: east, west`)
 

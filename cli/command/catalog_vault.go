@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"sluice/catalog"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/place"
+	"sluice/core/shard"
 )
 
 // VaultKeygen makes a key file for personal values.
@@ -118,8 +121,9 @@ func (VaultRewrap) Help() string {
 	return `Wraps what older keys of the file have wrapped with the one that wraps, a few hundred keys of users at a time, while the shop works.
 Values stay as they are. It can be ended anywhere, and run again.
 
-Example:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog vault rewrap --vault-key-file vault.json`
+Examples:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog vault rewrap --vault-key-file vault.json
+  sluice catalog vault rewrap --vault-key-file vault.json --shards-file shards.json`
 }
 
 // Run is called by kong.
@@ -157,6 +161,7 @@ func (r *VaultRewrap) Run(ctx context.Context, c *Console, log *slog.Logger) (er
 // VaultDrop takes a key out of the key file.
 type VaultDrop struct {
 	vaultStores `embed:""`
+	Consent     `embed:""`
 
 	Key uint32 `arg:"" between:"1-4294967295" help:"The key, as sluice catalog vault status shows it."`
 }
@@ -164,14 +169,19 @@ type VaultDrop struct {
 // Help is called by kong.
 func (VaultDrop) Help() string {
 	return `Takes a key out of the file of --vault-key-file that wraps nothing any longer. Copies of the databases from before, such as backups,
-can be read with a copy of the file from before only.
+can be read with a copy of the file from before only. It looks into the databases that it is told of, and no others: give it the
+shards file of the shop, if there is one.
 
-Example:
-  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog vault drop 2781930044 --vault-key-file vault.json`
+Examples:
+  SLUICE_MYSQL_DSN='sluice:...@tcp(db:3306)/shop' sluice catalog vault drop 2781930044 --vault-key-file vault.json --dry-run
+  sluice catalog vault drop 2781930044 --vault-key-file vault.json --shards-file shards.json --yes`
 }
 
 // Run is called by kong.
 func (d *VaultDrop) Run(ctx context.Context, c *Console, log *slog.Logger) (err error) {
+	if err := d.check(c); err != nil {
+		return err
+	}
 	databases, err := d.open(log)
 	if err != nil {
 		return err
@@ -179,6 +189,18 @@ func (d *VaultDrop) Run(ctx context.Context, c *Console, log *slog.Logger) (err 
 	defer func() { err = errors.Join(err, databases.Close()) }()
 	v, err := catalog.OpenVault(ctx, d.Vault, databases, log)
 	if err != nil {
+		return err
+	}
+	var places []string
+	for _, p := range databases.All(shard.Users) {
+		places = append(places, p.Name)
+	}
+	what := fmt.Sprintf("Key %d leaves %s unless it wraps something in %s. What it wraps elsewhere never opens again", d.Key, d.Vault.File, strings.Join(places, ", "))
+	if d.DryRun {
+		c.Printf("%s (dry run: nothing was changed)\n", what)
+		return nil
+	}
+	if err := d.ask(ctx, c, what, strconv.FormatUint(uint64(d.Key), 10)); err != nil {
 		return err
 	}
 	if err := v.Drop(ctx, d.Key); err != nil {
