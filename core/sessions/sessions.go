@@ -65,10 +65,10 @@ type Follower struct {
 	complaints       rate.Sometimes
 	trouble          *lifecycle.Trouble
 
-	mu    sync.Mutex
-	ends  []time.Time // when each partition was last read to its end
-	whole time.Time   // when all were; zero: nobody follows
-	fault error       // the last one
+	mu     sync.Mutex
+	ends   []time.Time // when each partition was last read to its end
+	faults []error     // of each partition's last read
+	whole  time.Time   // when all were read to their ends; zero: nobody follows
 }
 
 // New makes a follower and its metrics, and connects to nothing.
@@ -107,7 +107,7 @@ func (f *Follower) follow(ctx context.Context) {
 		return
 	}
 	f.mu.Lock()
-	f.ends, f.fault = make([]time.Time, len(begin)), nil
+	f.ends, f.faults = make([]time.Time, len(begin)), make([]error, len(begin))
 	f.mu.Unlock()
 	var reading sync.WaitGroup
 	defer reading.Wait()
@@ -130,7 +130,11 @@ func (f *Follower) watch(ctx context.Context, partitions int) {
 		}
 		if err == nil && f.unread() > behindAfter {
 			f.mu.Lock()
-			err = f.fault
+			for _, err = range f.faults {
+				if err != nil {
+					break
+				}
+			}
 			f.mu.Unlock()
 			if err == nil {
 				err = errBehind
@@ -154,10 +158,10 @@ func (f *Follower) read(ctx context.Context, partition int, offset int64) {
 			f.miss(partition, offset, 1)
 			return
 		}
+		f.mu.Lock()
+		f.faults[partition] = err
+		f.mu.Unlock()
 		if err != nil {
-			f.mu.Lock()
-			f.fault = err
-			f.mu.Unlock()
 			lifecycle.Pause(ctx, pause)
 			continue
 		}

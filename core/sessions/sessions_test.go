@@ -184,7 +184,7 @@ func TestSessionsThatEndAreKnown(t *testing.T) {
 }
 
 // A follower works on without Kafka, says so, and has what ended meanwhile once Kafka is back. It also waits for a topic that
-// nobody has made, and for partitions that it gets later.
+// nobody has made.
 func TestKafkaGoesAwayAndComesBack(t *testing.T) {
 	t.Parallel()
 	dir, port := t.TempDir(), 0
@@ -209,7 +209,7 @@ func TestKafkaGoesAwayAndComesBack(t *testing.T) {
 	w.until("it works again", func() bool { return strings.Contains(w.log.String(), "works again") })
 	b.Stop()
 	w.until("Kafka's absence is told of", func() bool {
-		return strings.Count(w.log.String(), "cannot read which sessions") == 2 && w.figure("unread_seconds") > 3
+		return strings.Count(w.log.String(), "cannot read which sessions") >= 2 && w.figure("unread_seconds") > 3
 	})
 	if !w.ended.Has(1, time.Now()) {
 		t.Error("what was known is forgotten without Kafka")
@@ -219,7 +219,7 @@ func TestKafkaGoesAwayAndComesBack(t *testing.T) {
 	w.write(2, time.Now(), end(2))
 	w.await(2)
 	w.until("it works again", func() bool {
-		return strings.Count(w.log.String(), "works again") == 2 && w.figure("unread_seconds") < 3
+		return strings.Count(w.log.String(), "works again") >= 2 && w.figure("unread_seconds") < 3
 	})
 	if w.figure("lost_messages_total") != 0 {
 		t.Errorf("%v messages were lost", w.figure("lost_messages_total"))
