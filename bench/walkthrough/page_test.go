@@ -30,8 +30,8 @@ func steps(t *testing.T, shop, messages string) (all []string) {
 		replaced += strings.Count(found[1], shopURL) + strings.Count(found[1], messagesURL)
 		all = append(all, strings.NewReplacer(messagesURL, messages, shopURL, shop).Replace(found[1]))
 	}
-	if len(all) < 2 || replaced != 2 {
-		t.Fatalf("the page has %d steps, and addresses at %d places, want some steps and two places", len(all), replaced)
+	if fences := strings.Count(string(page), "\n```"); fences != 2*len(all) || len(all) < 2 || replaced != 2 {
+		t.Fatalf("the page has %d steps in %d fences, and addresses at %d places, want each fenced text to be a step, and two places", len(all), fences, replaced)
 	}
 	return all
 }

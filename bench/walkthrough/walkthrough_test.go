@@ -15,6 +15,9 @@ import (
 	"sluice/bench/devstack"
 	"sluice/bench/stack"
 	"sluice/core/auth"
+	"sluice/core/config"
+	"sluice/core/db"
+	"sluice/core/lifecycle"
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
 	"sluice/core/telemetry"
@@ -59,6 +62,7 @@ type server interface {
 type shop struct {
 	t             *testing.T
 	url, messages string
+	dsn           string
 	env           []string // of commands
 	servers       []server
 }
@@ -68,6 +72,7 @@ func newShop(t *testing.T, binary string) *shop {
 	dir := t.TempDir()
 	s := &shop{t: t}
 	mysql, dsn := servicetest.PrivateDatabase(t)
+	s.dsn = dsn
 	kafka := servicetest.PrivateKafka(t)
 	post := startMail(t, dir)
 	keys, signing, secret, vault := filepath.Join(dir, "keys.json"), filepath.Join(dir, "signing.json"), filepath.Join(dir, "account.secret"), filepath.Join(dir, "vault.json")
@@ -110,7 +115,8 @@ func (s *shop) run(binary string, args ...string) {
 	}
 }
 
-// walk runs the page. Before each step it kills some servers, and starts them again while the step asks.
+// walk runs the page. Before each step it kills some servers, and starts them again while the step asks. In the end Kafka has
+// all events.
 func (s *shop) walk(killed func(step int, servers []server) []server) {
 	s.t.Helper()
 	var starting sync.WaitGroup
@@ -126,6 +132,26 @@ func (s *shop) walk(killed func(step int, servers []server) []server) {
 			})
 		}
 	})
+	starting.Wait()
+	s.published()
+}
+
+// published waits until no event waits for Kafka.
+func (s *shop) published() {
+	s.t.Helper()
+	mysql, err := db.Config{DSN: config.Secret(s.dsn), ConnsMax: 1, Timeout: time.Minute}.OpenUnchecked()
+	must(s.t, err)
+	defer func() { must(s.t, mysql.Close()) }()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	must(s.t, lifecycle.Poll(ctx, 100*time.Millisecond, func() error {
+		var waiting int
+		err := mysql.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM account_outbox) + (SELECT COUNT(*) FROM seller_outbox)").Scan(&waiting)
+		if err == nil && waiting > 0 {
+			err = fmt.Errorf("%d events wait for Kafka", waiting)
+		}
+		return err
+	}, func(error) bool { return false }))
 }
 
 // startMail starts the mail server: its first address takes letters, its second shows them.
