@@ -19,9 +19,12 @@ UNTOLD = {
     "anybody may take from this sale": "depends on the plan of the sale",
     "the cursor is not one of this list": "a cursor is taken from an answer, and never made",
     "cursor: want the one of the answer before": "likewise, of shut cells",
+    "cursor: want the next_cursor of the page before": "likewise, of addresses and consents",
+    "want a country as ISO 3166-1 has it": "which two letters are a country is in a table",
     "want an id: ses_": "no id is 0, which a pattern cannot tell",
     "want an id: sel_": "likewise, of sellers",
     "want an id: idn_": "likewise, of identities",
+    "want an id: adr_": "likewise, of postal addresses",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }
 

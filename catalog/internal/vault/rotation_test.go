@@ -104,7 +104,7 @@ func TestRotationWhileOthersWork(t *testing.T) {
 			}
 			if err := operator.Drop(t.Context(), old); err == nil {
 				break
-			} else if !strings.Contains(err.Error(), "wraps keys in place") {
+			} else if !strings.Contains(err.Error(), "wraps keys of thing in place") {
 				t.Fatal(err)
 			}
 		}
