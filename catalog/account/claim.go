@@ -136,23 +136,11 @@ func (a *Accounts) Sweep(ctx context.Context) error {
 	}
 	for _, p := range a.databases.All(shard.Users) {
 		for _, statement := range []string{sweepChallenges, sweepSessions, sweepFactors, sweepSignIns} {
-			faults = append(faults, sweepAll(ctx, p, statement))
+			_, err := db.InParts(ctx, p.In(p.Writer()), "sweep accounts", statement)
+			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)
-}
-
-// sweepAll deletes rows in bounded statements until there are no more.
-func sweepAll(ctx context.Context, p place.Place, statement string) error {
-	for {
-		done, err := p.In(p.Writer()).ExecContext(ctx, statement, sweepMax)
-		if err != nil {
-			return err
-		}
-		if n, err := done.RowsAffected(); err != nil || n < sweepMax {
-			return err
-		}
-	}
 }
 
 func (a *Accounts) sweepClaims(ctx context.Context, p place.Place) error {

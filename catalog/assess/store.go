@@ -26,8 +26,6 @@ const (
 	countToday  = "INSERT INTO assess_counts__ (value, day, count) VALUES (?, UTC_DATE(), 1) ON DUPLICATE KEY UPDATE count = IF(day < VALUES(day), 1, count + 1), day = VALUES(day)"
 	selectToday = "SELECT count FROM assess_counts__ WHERE value = ? AND day = UTC_DATE()"
 	sweepCounts = "DELETE FROM assess_counts__ WHERE day < UTC_DATE() LIMIT ?"
-
-	sweepMax = 500 // rows of one statement
 )
 
 // Case is what is assessed: a subject at a moment.
@@ -224,7 +222,7 @@ func (a *Assessments) CountUser(ctx context.Context, address netip.Addr) {
 func (a *Assessments) Sweep(ctx context.Context) error {
 	var faults []error
 	for _, p := range a.cfg.Databases.All(shard.Values) {
-		_, err := p.In(p.Writer()).ExecContext(ctx, sweepCounts, sweepMax)
+		_, err := db.InParts(ctx, p.In(p.Writer()), "delete old counts", sweepCounts)
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)

@@ -57,8 +57,6 @@ const (
 )
 
 const (
-	// rowsMax bounds one statement that deletes: others wait for its locks, and replicas for its end.
-	rowsMax = 500
 	// keptFor is how long a message is known after it was of use: so long it is sent once only.
 	keptFor = 30 * 24 * time.Hour
 	// expireAfter leaves messages to the tasks that send them: one of these may be at it.
@@ -165,7 +163,7 @@ func (m *Messages) end(ctx context.Context, at place.Place, id int64, channel Ch
 
 // Forget deletes all messages of a user, who is erased. Those that wait are not sent.
 func (m *Messages) Forget(ctx context.Context, at place.Place, user ids.User) error {
-	_, err := repeat(ctx, at, "delete messages", forgetUser, int64(user))
+	_, err := db.InParts(ctx, at.In(at.Writer()), "delete messages", forgetUser, int64(user))
 	return err
 }
 
@@ -173,12 +171,12 @@ func (m *Messages) Forget(ctx context.Context, at place.Place, user ids.User) er
 func (m *Messages) Clean(ctx context.Context, at place.Place) error {
 	var faults []error
 	for _, channel := range channels {
-		n, err := repeat(ctx, at, "give up messages", expire, string(channel), expireAfter.Microseconds())
+		n, err := db.InParts(ctx, at.In(at.Writer()), "give up messages", expire, string(channel), expireAfter.Microseconds())
 		m.metrics.ended[channel][Expired].AddInt64(n)
 		faults = append(faults, err)
 	}
 	for _, state := range final {
-		_, err := repeat(ctx, at, "delete old messages", deleteOld, string(state), keptFor.Microseconds())
+		_, err := db.InParts(ctx, at.In(at.Writer()), "delete old messages", deleteOld, string(state), keptFor.Microseconds())
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
@@ -186,20 +184,6 @@ func (m *Messages) Clean(ctx context.Context, at place.Place) error {
 
 // CleanCounts deletes counts whose hour or day is over.
 func (m *Messages) CleanCounts(ctx context.Context) error {
-	_, err := repeat(ctx, m.o.Counts, "delete old counts", deleteCounts)
+	_, err := db.InParts(ctx, m.o.Counts.In(m.o.Counts.Writer()), "delete old counts", deleteCounts)
 	return err
-}
-
-// repeat executes a statement about a bounded number of rows until there are none left. It returns how many there were.
-func repeat(ctx context.Context, at place.Place, what, statement string, values ...any) (total int64, err error) {
-	for {
-		done, err := at.In(at.Writer()).ExecContext(ctx, statement, append(values, rowsMax)...)
-		if err != nil {
-			return total, db.WriteError(what, err)
-		}
-		n, err := done.RowsAffected()
-		if total += n; err != nil || n < rowsMax {
-			return total, err
-		}
-	}
 }

@@ -186,28 +186,12 @@ func (r Replays) first(ctx context.Context, tx *sql.Tx, of Request, do func() (A
 	return answer, nil
 }
 
-// rowsMax bounds one statement that deletes: others wait for its locks, and replicas for its end.
-const rowsMax = 500
-
 // Clean deletes the answers whose time is over, by bounded statements. It returns how many there were.
 func (r Replays) Clean(ctx context.Context, database *sql.DB) (int64, error) {
-	return r.delete(ctx, database, r.expire)
+	return db.InParts(ctx, database, "delete old answers", r.expire)
 }
 
 // Forget deletes all answers of a user, who is erased.
 func (r Replays) Forget(ctx context.Context, database *sql.DB, user int64) (int64, error) {
-	return r.delete(ctx, database, r.forget, user)
-}
-
-func (r Replays) delete(ctx context.Context, database *sql.DB, statement string, values ...any) (total int64, err error) {
-	for {
-		done, err := database.ExecContext(ctx, statement, append(values, rowsMax)...)
-		if err != nil {
-			return total, db.WriteError("delete answers", err)
-		}
-		n, err := done.RowsAffected()
-		if total += n; err != nil || n < rowsMax {
-			return total, err
-		}
-	}
+	return db.InParts(ctx, database, "delete answers", r.forget, user)
 }
