@@ -41,28 +41,6 @@ func (a *accounts) verify(email, locale string, by account.Caller) (account.User
 	return a.Verify(a.t.Context(), by, asked.Challenge, a.last("verify_email").Values["code"])
 }
 
-// events are the types of the events of a user, in their order.
-func (a *accounts) events(user ids.User) (types []string) {
-	a.t.Helper()
-	p := a.databases.At(shard.OfUser(int64(user)))
-	rows, err := p.In(p.Writer()).QueryContext(a.t.Context(), "SELECT type FROM account_outbox__ WHERE aggregate_id = ? ORDER BY version", int64(user))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var of string
-		if err := rows.Scan(&of); err != nil {
-			a.t.Fatal(err)
-		}
-		types = append(types, of)
-	}
-	if err := rows.Err(); err != nil {
-		a.t.Fatal(err)
-	}
-	return types
-}
-
 // decide decides about a user who has signed up.
 func (a *accounts) decide(user ids.User, allowed bool) {
 	a.t.Helper()
@@ -96,7 +74,7 @@ func TestHeldUserWaits(t *testing.T) {
 		if got := must(a.User(t.Context(), user.ID, db.Never))(t); got.State != want {
 			t.Errorf("allowed %v: the user is %s, want %s", allowed, got.State, want)
 		}
-		if diff := cmp.Diff(events, a.events(user.ID)); diff != "" {
+		if diff := cmp.Diff(events, a.told(user.ID)); diff != "" {
 			t.Error(diff)
 		}
 		if allowed {
@@ -104,7 +82,7 @@ func TestHeldUserWaits(t *testing.T) {
 		}
 		a.decide(user.ID, true) // the denial was a mistake
 		must(a.signIn(email, good, "at last"))(t)
-		if diff := cmp.Diff([]string{"user_made", "user_unlocked"}, a.events(user.ID)); diff != "" {
+		if diff := cmp.Diff([]string{"user_made", "user_unlocked"}, a.told(user.ID)); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -132,7 +110,7 @@ func TestChallengedUserGoesOn(t *testing.T) {
 		if got := must(a.User(t.Context(), user.ID, db.Never))(t); got.State != want {
 			t.Errorf("allowed %v: the user is %s, want %s", allowed, got.State, want)
 		}
-		if diff := cmp.Diff(events, a.events(user.ID)); diff != "" {
+		if diff := cmp.Diff(events, a.told(user.ID)); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -174,7 +152,7 @@ func TestRepeatedVerificationKeepsItsAnswer(t *testing.T) {
 	if _, err := a.verify("amy@example.org", "de", elsewhere); err != nil {
 		t.Errorf("the first user of another network: %v", err)
 	}
-	if !slices.Equal(a.events(first.ID), []string{"user_made"}) {
-		t.Errorf("events: %q", a.events(first.ID))
+	if !slices.Equal(a.told(first.ID), []string{"user_made"}) {
+		t.Errorf("events: %q", a.told(first.ID))
 	}
 }

@@ -206,7 +206,7 @@ func (c *change) reviewable(ctx context.Context, id ids.Seller) (*locked, error)
 
 // checkReason refuses what is no reason.
 func checkReason(reason string) *problem.Problem {
-	if err := text.Check(reason, lineBytesMax); err != nil {
+	if err := text.Check(reason, audit.ReasonMax); err != nil {
 		return malformed("/reason", "%v", err)
 	}
 	return nil

@@ -69,7 +69,7 @@ type Caller struct {
 }
 
 const (
-	lockSeller = "SELECT state, version, applied_at, applicant, application, claimed_by, claim_ends_at > NOW(3) FROM sellers__ WHERE seller_id = ? FOR UPDATE"
+	lockSeller = "SELECT state, version, applied_at, applicant, claimed_by, claim_ends_at > NOW(3) FROM sellers__ WHERE seller_id = ? FOR UPDATE"
 	moveSeller = "UPDATE sellers__ SET state = ?, version = version + 1 WHERE seller_id = ? AND state = ?"
 	insertMove = "INSERT INTO seller_history__ (seller_id, version, from_state, to_state, at, actor, reason) VALUES (?, ?, ?, ?, NOW(3), ?, ?)"
 	selectRole = "SELECT role FROM seller_members__ WHERE seller_id = ? AND user_id = ?"
@@ -80,7 +80,6 @@ type locked struct {
 	Seller
 
 	applicant ids.User
-	sealed    []byte
 	reviewer  ids.User // 0: nobody has claimed it
 	claimed   bool     // the claim has not ended
 }
@@ -132,7 +131,7 @@ func (c *change) lock(ctx context.Context, id ids.Seller) (*locked, error) {
 	l := &locked{Seller: Seller{ID: id}}
 	var reviewer sql.Null[ids.User]
 	var claimed sql.NullBool
-	err := c.in.QueryRowContext(ctx, lockSeller, id).Scan(&l.State, &l.Version, &l.AppliedAt, &l.applicant, &l.sealed, &reviewer, &claimed)
+	err := c.in.QueryRowContext(ctx, lockSeller, id).Scan(&l.State, &l.Version, &l.AppliedAt, &l.applicant, &reviewer, &claimed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errUnknown
