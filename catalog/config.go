@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/catalog/assess"
 	"sluice/catalog/notify"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -84,6 +85,11 @@ func (c Config) Validate() error {
 		if s.value == "" {
 			f.Missing(s.setting, s.want)
 		}
+	}
+	if config.ReadOnce(c.AssessRulesFile) {
+		f.Add("assess-rules-file", fmt.Sprintf("%q", c.AssessRulesFile), "a file that can be read again and again")
+	} else if _, err := assess.Load(c.AssessRulesFile); err != nil {
+		f.Add("assess-rules-file", err, "rules in the form of docs/assess.md")
 	}
 	config.Between(&f, "passwords-max", c.PasswordsMax, 1, 1000)
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -116,6 +118,19 @@ func TestShopThatCannotStartSaysWhy(t *testing.T) {
 	_, err := catalog.Start(t.Context(), wrong, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "requests-max: 0") || !strings.Contains(err.Error(), `catalog-listen: "nowhere"`) {
 		t.Errorf("wrong settings: %v", err)
+	}
+	// Rules are looked at before any server is, as all files are. A pipe would keep the shop waiting, and give its rules once.
+	wrong = s.cfg
+	wrong.AssessRulesFile = rulesOf(t, "{\"rules\":[\n{\"name\":\u201ca\u201d}]}")
+	if err := wrong.Validate(); err == nil || !strings.Contains(err.Error(), "assess-rules-file: rules ") || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("rules from a word processor: %v", err)
+	}
+	wrong.AssessRulesFile = filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(wrong.AssessRulesFile, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := wrong.Validate(); err == nil || !strings.Contains(err.Error(), "can be read again and again") {
+		t.Errorf("rules from a pipe: %v", err)
 	}
 	s.everywhere("DROP TABLE account_schema_version__")
 	ctx, cancel := context.WithCancel(t.Context())
