@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -38,4 +39,37 @@ func (c *callCounter) callsOfSellers() {
 	}
 	seller("GET", "/v1/sellers/{seller_id}", "", "", 1, 0)
 	seller("PUT", "/v1/sellers/{seller_id}/state", `{"state":"suspended","reason":"x"}`, ops, 11, 1)
+}
+
+// callsOfPeople are of Mia, who signs in. Of each call one statement looks whether her session lives, and of an invitation another
+// one whether it is proved. A deed of the people of a seller costs three more: its row, and two of the audit log.
+func (c *callCounter) callsOfPeople() {
+	signIn := request{"POST", "/v1/sessions", `{"email":"mia@example.org","password":"correct horse battery staple"}`, "", http.StatusCreated, 7, 1, ""}
+	me := c.callUnder("people", signIn)["access_token"]
+	mia := c.call(request{"GET", "/v1/me", "", me, http.StatusOK, 1, 0, ""})["user_id"]
+	sql := func(statement string) {
+		c.t.Helper()
+		if _, err := c.databases.All(0)[0].Writer().ExecContext(c.t.Context(), statement); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	sql("INSERT INTO seller_members (seller_id, user_id, role, since) SELECT seller_id, " + mia + ", 'owner', NOW(3) FROM sellers")
+	list := c.callAll(nil, request{"GET", "/v1/me/sellers", "", me, http.StatusOK, 1, 0, ""})
+	data, _ := list["data"].([]any)
+	of, _ := data[0].(map[string]any)
+	seller := "/v1/sellers/" + fmt.Sprint(of["seller_id"])
+	const invitations, invitation, members, acts = "/v1/sellers/{seller_id}/invitations", "/v1/sellers/{seller_id}/invitations/{invitation_id}", "/v1/sellers/{seller_id}/members", "/v1/sellers/{seller_id}/acts"
+	invite := request{"POST", seller + "/invitations", `{"email":"tim@example.org","role":"member","locale":"de"}`, me, http.StatusCreated, 19, 2, invitations} // three and a transaction count the message
+	first := c.call(invite)["invitation_id"]
+	c.call(request{"GET", seller + "/invitations", "", me, http.StatusOK, 2, 0, invitations})
+	c.call(request{"DELETE", seller + "/invitations/" + first, "", me, http.StatusNoContent, 8, 1, invitation})
+	invite.body = strings.Replace(invite.body, "tim", "mia", 1)
+	c.callUnder("k2", invite)
+	code := c.found("mia@example.org", "invitation", `(?m)^[A-Za-z0-9_-]{43}$`)
+	sql("DELETE FROM seller_members WHERE user_id = " + mia)
+	c.call(request{"POST", "/v1/me/sellers", `{"code":"` + code + `"}`, me, http.StatusCreated, 17, 1, ""})
+	sql("UPDATE seller_members SET role = 'owner'")
+	c.call(request{"GET", seller + "/members", "", me, http.StatusOK, 2, 0, members})
+	c.call(request{"GET", seller + "/acts", "", me, http.StatusOK, 2, 0, acts})
+	c.call(request{"DELETE", seller + "/members/7", "", me, http.StatusNoContent, 16, 1, members + "/{user_id}"})
 }

@@ -26,6 +26,7 @@ import (
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/vault"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/internal/work"
 	"sluice/catalog/notify"
 	"sluice/catalog/seller"
 	"sluice/core/auth"
@@ -71,6 +72,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfFactors()
 	c.callsOfPersonal()
 	c.callsOfSellers()
+	c.callsOfPeople()
 	c.callsOfPhones()
 	c.callsOfAssessments()
 	for _, o := range Table() {
@@ -117,16 +119,19 @@ func (c *callCounter) serve() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	messages := c.messages(secret)
 	accounts := account.New(account.Config{
-		Databases: c.databases, Secret: secret, Vault: c.vault, Signer: signing, Messenger: messenger{c.messages(secret)}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
+		Databases: c.databases, Secret: secret, Vault: c.vault, Signer: signing, Messenger: messenger{messages}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	assessments.Register(assess.SignUp, accounts.Asker())
+	sellers := seller.New(seller.Config{Databases: c.databases, Sealer: secret, Accounts: accounts, Messenger: sellerMessenger{messages}})
+	c.work(sellers.Work(), shard.Values)
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, assessments, seller.New(seller.Config{Databases: c.databases, Sealer: sellerSealer{secret}})), Permissions: permissions(), Granted: frozen.Granted,
+		Routes: routes(accounts, assessments, sellers), Permissions: permissions(), Granted: frozen.Granted,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
@@ -254,15 +259,20 @@ func (c *callCounter) messages(secret *account.Secret) *notify.Messages {
 		Counts: users[0], Sealer: sealer{secret}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox, notify.SMS: c.inbox},
 		Caps: notify.Caps{PerRecipient: 10, PerAddress: 10, PerDay: 10}, Metrics: metrics.NewSet(), Log: log,
 	})
-	work := m.Work()
+	c.work(m.Work(), shard.Users)
+	return m
+}
+
+// work does the tasks of a package.
+func (c *callCounter) work(of work.Owner, kind shard.Kind) {
+	c.t.Helper()
 	worker := task.NewWorker(task.Config{
-		Owner: work.Name, Places: users, Handlers: work.Tasks, Every: 50 * time.Millisecond, Metrics: metrics.NewSet(), Log: log,
+		Owner: of.Name, Places: c.databases.All(kind), Handlers: of.Tasks, Every: 50 * time.Millisecond, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(c.t.Context())
 	ended := make(chan struct{})
 	go func() { worker.Run(ctx); close(ended) }()
 	c.t.Cleanup(func() { cancel(); <-ended })
-	return m
 }
 
 // code is that of a message, once it is there.
@@ -274,9 +284,14 @@ func (c *callCounter) code(template string) string {
 // codeTo is that of a message to a recipient.
 func (c *callCounter) codeTo(to, template string) string {
 	c.t.Helper()
+	return c.found(to, template, `[0-9]{8}`)
+}
+
+// found is what a message to a recipient has of a form, once it is there.
+func (c *callCounter) found(to, template, form string) (text string) {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
-	var code string
 	err := lifecycle.Poll(ctx, 5*time.Millisecond, func() error {
 		w := httptest.NewRecorder()
 		c.inbox.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/messages?to="+url.QueryEscape(to), http.NoBody))
@@ -286,13 +301,13 @@ func (c *callCounter) codeTo(to, template string) string {
 		if err != nil || i < 0 {
 			return fmt.Errorf("no %s among %s: %v", template, w.Body, err) //nolint:errorlint // it may be nil
 		}
-		code = regexp.MustCompile(`[0-9]{8}`).FindString(found[i].Text)
+		text = regexp.MustCompile(form).FindString(found[i].Text)
 		return nil
 	}, func(error) bool { return false })
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return code
+	return text
 }
 
 func (c *callCounter) callsOfSignIn() {

@@ -32,6 +32,9 @@ var unreached = map[string][]string{
 	"setRole": {"outcome_unknown"}, "apply": {"outcome_unknown", "in_progress"}, "changeApplication": {"outcome_unknown", "in_progress"},
 	"moveSeller": {"outcome_unknown", "in_progress"}, "claimReview": {"outcome_unknown", "in_progress", "mismatch"}, "decideReview": {"outcome_unknown", "in_progress"},
 
+	"joinSeller": {"outcome_unknown", "in_progress"}, "invite": {"outcome_unknown", "in_progress"}, "removeMember": {"outcome_unknown", "in_progress"},
+	"withdrawInvitation": {"outcome_unknown"},
+
 	"eraseMe": {"outcome_unknown"},
 
 	// Another request with the same key must be under way, too.
@@ -62,6 +65,7 @@ func newContract(t *testing.T, in layout) *contract {
 	c := &contract{shop: newShopIn(t, in)}
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
 	c.cfg.Messages.Inbox = true
+	c.cfg.Messages.PerRecipient, c.cfg.Messages.PerAddress = 50, 500 // all ask from one address
 	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
 		{"name": "locale", "at": ["sign_up"], "when": {"locale": {"in": ["dn"]}}, "then": "deny"},
 		{"name": "denied", "at": ["sign_up"], "when": {"mail_domain": {"in": ["denied.example"]}}, "then": "deny"},
@@ -96,6 +100,7 @@ func (c *contract) exercise() {
 	c.exerciseAssessments()
 	c.exerciseFactors()
 	c.exerciseSellers()
+	c.exercisePeople()
 	c.exercisePhones()
 	c.exerciseEverywhere()
 	for _, s := range []shot{

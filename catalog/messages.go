@@ -3,9 +3,13 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"net/netip"
+	"strconv"
+	"time"
 
 	"sluice/catalog/account"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/shard"
@@ -70,5 +74,21 @@ var channelOf = map[account.Kind]notify.Channel{account.KindEmail: notify.Email,
 func (m messenger) Add(ctx context.Context, tx *sql.Tx, at place.Place, of account.Message) error {
 	return m.Messages.Add(ctx, tx, at, notify.Message{
 		Event: of.Event, User: of.User, Template: of.Template, Channel: channelOf[of.By], Locale: of.Locale, To: of.To, Values: of.Values, Within: of.Within,
+	})
+}
+
+// sellerMessenger sends the invitations of sellers.
+type sellerMessenger struct{ *notify.Messages }
+
+// Allow implements seller.Messenger.
+func (m sellerMessenger) Allow(ctx context.Context, to string, from netip.Addr) error {
+	return m.Messages.Allow(ctx, notify.Ask{Channel: notify.Email, To: to, From: from})
+}
+
+// Add implements seller.Messenger. The recipient may have no account.
+func (m sellerMessenger) Add(ctx context.Context, tx *sql.Tx, at place.Place, of seller.Message) error {
+	return m.Messages.Add(ctx, tx, at, notify.Message{
+		Event: of.Event, Template: "invitation", Channel: notify.Email, Locale: of.Locale, To: of.To, Within: of.Within,
+		Values: map[string]string{"seller": of.Seller, "code": of.Code, "days": strconv.Itoa(int(of.Within / (24 * time.Hour)))},
 	})
 }

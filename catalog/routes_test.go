@@ -17,7 +17,10 @@ import (
 // everyRole is all who may ask; none has no token. Support and ops are shoppers to whom a role was granted.
 var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, auth.RoleAdmin, web.RoleSupport, web.RoleOps}
 
-var reviewers = []auth.Role{web.RoleSupport, web.RoleOps}
+var (
+	reviewers = []auth.Role{web.RoleSupport, web.RoleOps}
+	people    = []auth.Role{web.RoleSellerMember, web.RoleSellerOwner}
+)
 
 // allowed has the table a second time, literally: a change of who may do what is seen here.
 var allowed = map[string][]auth.Role{
@@ -61,10 +64,18 @@ var allowed = map[string][]auth.Role{
 	"GET /v1/sellers/{seller_id}/application":      {web.RoleSellerMember, web.RoleSellerOwner},
 	"PUT /v1/sellers/{seller_id}/application":      {web.RoleSellerOwner},
 	"PUT /v1/sellers/{seller_id}/state":            {auth.RoleAdmin, web.RoleOps},
+	"POST /v1/me/sellers":                          {auth.RoleShopper},
 	"GET /v1/seller_reviews":                       {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
 	"GET /v1/seller_reviews/{seller_id}":           {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
 	"POST /v1/seller_reviews/{seller_id}/claim":    reviewers,
 	"POST /v1/seller_reviews/{seller_id}/decision": reviewers,
+
+	"GET /v1/sellers/{seller_id}/members":                        people,
+	"DELETE /v1/sellers/{seller_id}/members/{user_id}":           people,
+	"GET /v1/sellers/{seller_id}/acts":                           people,
+	"GET /v1/sellers/{seller_id}/invitations":                    {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/invitations":                   {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/invitations/{invitation_id}": {web.RoleSellerOwner},
 
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
@@ -87,6 +98,7 @@ var allowed = map[string][]auth.Role{
 var proved = []string{
 	"DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
+	"POST /v1/sellers/{seller_id}/invitations",
 }
 
 // needed has the scope of each operation that services may call, a second time too.
@@ -99,7 +111,7 @@ var needed = map[string]string{
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
-		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{assessment_id}", "sign_up.7")
+		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{assessment_id}", "sign_up.7")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

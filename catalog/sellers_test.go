@@ -23,10 +23,10 @@ func (s *shop) everyValue(statement string) {
 	}
 }
 
-// people are the users of the tests of sellers, by their tokens.
-type people struct{ owner, other, support, ops string }
+// reviewed are the users of the tests of sellers, by their tokens.
+type reviewed struct{ owner, other, support, ops string }
 
-func (c *contract) people() people {
+func (c *contract) people() reviewed {
 	c.t.Helper()
 	tokens := map[int64]string{}
 	for user, role := range map[int64]string{21: "", 22: "", 31: "support", 32: "ops"} {
@@ -36,7 +36,7 @@ func (c *contract) people() people {
 		}
 		tokens[user] = c.token(user, auth.RoleShopper)
 	}
-	return people{tokens[21], tokens[22], tokens[31], tokens[32]}
+	return reviewed{tokens[21], tokens[22], tokens[31], tokens[32]}
 }
 
 // exerciseRoles grants and takes away.
@@ -115,7 +115,7 @@ func (c *contract) exerciseSellers() {
 	c.exerciseSellerForms(who, id)
 }
 
-func (c *contract) exerciseApplication(who people, id string) {
+func (c *contract) exerciseApplication(who reviewed, id string) {
 	c.t.Helper()
 	path := "/v1/sellers/" + id + "/application"
 	shown := c.shoot(shot{Method: "GET", Path: path, Token: who.owner, Want: "ok"})
@@ -170,7 +170,7 @@ func (c *contract) exerciseApplication(who people, id string) {
 	}
 }
 
-func (c *contract) exerciseReview(who people, id string) {
+func (c *contract) exerciseReview(who reviewed, id string) {
 	c.t.Helper()
 	review := "/v1/seller_reviews/" + id
 	queue := func() string {
@@ -223,7 +223,7 @@ func (c *contract) exerciseReview(who people, id string) {
 	}
 }
 
-func (c *contract) exerciseMoves(who people, id string) {
+func (c *contract) exerciseMoves(who reviewed, id string) {
 	c.t.Helper()
 	move := func(token, key, state, want string) {
 		c.t.Helper()
@@ -250,7 +250,7 @@ func (c *contract) exerciseMoves(who people, id string) {
 }
 
 // exerciseRejection has one that is rejected, by support who apply too.
-func (c *contract) exerciseRejection(who people) {
+func (c *contract) exerciseRejection(who reviewed) {
 	c.t.Helper()
 	own := c.text(c.write("POST", "/v1/sellers", who.support, "own", application, "ok"), "seller_id")
 	c.write("POST", "/v1/seller_reviews/"+own+"/claim", who.support, "own", "", "own_seller")
@@ -291,7 +291,7 @@ func (c *contract) exerciseRejection(who people) {
 }
 
 // sellerShots are requests of all operations of sellers, but that anybody may make.
-func (c *contract) sellerShots(who people, id string) []shot {
+func (c *contract) sellerShots(who reviewed, id string) []shot {
 	return []shot{
 		{Method: "GET", Path: "/v1/me/sellers", Token: who.owner},
 		{Method: "POST", Path: "/v1/sellers", Token: who.owner, Body: application},
@@ -305,9 +305,20 @@ func (c *contract) sellerShots(who people, id string) []shot {
 	}
 }
 
-func (c *contract) exerciseSellerForms(who people, id string) {
+func (c *contract) exerciseSellerForms(who reviewed, id string) {
 	c.t.Helper()
-	for _, s := range c.sellerShots(who, id) {
+	c.exerciseFormsOf(c.sellerShots(who, id), id)
+	c.exerciseForm(shot{Method: "GET", Path: "/v1/sellers/" + id})
+	for _, state := range []string{"applied", "in_review", "rejected", "gone", ""} {
+		c.shoot(shot{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: fmt.Sprintf(`{"state":%q,"reason":"x"}`, state), Want: "malformed", Undocumented: true})
+	}
+	c.sellers = append(c.sellerShots(who, id), shot{Method: "GET", Path: "/v1/sellers/" + id})
+}
+
+// exerciseFormsOf sends requests about a seller in every wrong form, and about others than sellers.
+func (c *contract) exerciseFormsOf(all []shot, id string) {
+	c.t.Helper()
+	for _, s := range all {
 		if strings.Contains(s.Path, id) {
 			unknown := s
 			unknown.Path, unknown.Want = strings.Replace(s.Path, id, "sel_0000000000015", 1), "unknown_seller"
@@ -319,17 +330,12 @@ func (c *contract) exerciseSellerForms(who people, id string) {
 		}
 		c.exerciseForm(s)
 	}
-	c.exerciseForm(shot{Method: "GET", Path: "/v1/sellers/" + id})
-	for _, state := range []string{"applied", "in_review", "rejected", "gone", ""} {
-		c.shoot(shot{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: fmt.Sprintf(`{"state":%q,"reason":"x"}`, state), Want: "malformed", Undocumented: true})
-	}
-	c.sellers = append(c.sellerShots(who, id), shot{Method: "GET", Path: "/v1/sellers/" + id})
 }
 
 // exerciseSellersOutage takes the tables of sellers away.
 func (c *contract) exerciseSellersOutage() {
 	c.t.Helper()
-	c.everyValue("RENAME TABLE sellers__ TO no_sellers__")
+	c.everyValue("RENAME TABLE sellers__ TO no_sellers__, seller_members__ TO no_members__")
 	for _, s := range c.sellers {
 		s.Want = "unavailable"
 		c.shoot(s)

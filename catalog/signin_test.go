@@ -28,6 +28,12 @@ func (s *shop) code(to, template string) string {
 // codeAfter is what the last one has, once that is another code.
 func (s *shop) codeAfter(to, template, last string) (code string) {
 	s.t.Helper()
+	return s.found(to, template, last, codeForm)
+}
+
+// found is what the last message of a template to an address has of a form, once that is another text.
+func (s *shop) found(to, template, last string, form *regexp.Regexp) (text string) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	err := lifecycle.Poll(ctx, 20*time.Millisecond, func() error {
@@ -37,17 +43,20 @@ func (s *shop) codeAfter(to, template, last string) (code string) {
 			return fmt.Errorf("%s: %w", body, err)
 		}
 		for _, m := range found { // the newest is the first
-			if m.Template == template && codeForm.FindString(m.Text) != last {
-				code = codeForm.FindString(m.Text)
+			if m.Template != template {
+				continue
+			}
+			if text = form.FindString(m.Text); text != last {
 				return nil
 			}
+			break
 		}
 		return fmt.Errorf("no %s to %s among %s", template, to, body)
 	}, func(error) bool { return false })
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return code
+	return text
 }
 
 var codeForm = regexp.MustCompile(`\b[0-9]{8}\b`)

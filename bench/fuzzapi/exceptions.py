@@ -25,6 +25,7 @@ UNTOLD = {
     "want an id: sel_": "likewise, of sellers",
     "want an id: idn_": "likewise, of identities",
     "want an id: adr_": "likewise, of postal addresses",
+    "want an id: inv_": "likewise, of invitations",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }
 

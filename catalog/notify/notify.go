@@ -105,6 +105,8 @@ var templates = map[string]template{
 	"sign_in_removed":    {[]Channel{Email, SMS}, map[string]form{"way": phrase, "at": instant}, 72 * time.Hour},
 	"sign_in_code":       {[]Channel{SMS}, map[string]form{"code": code, "minutes": number}, 10 * time.Minute},
 	"invitation":         {[]Channel{Email}, map[string]form{"seller": phrase, "code": code, "days": number}, withinMax},
+	"member_joined":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
+	"member_removed":     {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 }
 
 // check returns an error unless a message can be written, and completes it. The error quotes nothing personal.

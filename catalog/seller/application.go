@@ -48,7 +48,7 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 	if p := a.check(); p != nil {
 		return Seller{}, p
 	}
-	id := s.sealer.Draw(by.User, by.Key)
+	id := s.sealer.DrawSeller(by.User, by.Key)
 	sealed, err := s.seal(id, &a)
 	if err != nil {
 		return Seller{}, err
@@ -144,11 +144,11 @@ func (s *Sellers) seal(id ids.Seller, a *Application) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
 	}
-	return s.sealer.Seal(id, plain), nil
+	return s.sealer.SealSeller(id, plain), nil
 }
 
 func (s *Sellers) open(id ids.Seller, sealed []byte) (a Application, err error) {
-	plain, err := s.sealer.Open(id, sealed)
+	plain, err := s.sealer.OpenSeller(id, sealed)
 	if err != nil {
 		return a, fmt.Errorf("seller %s: %w", id, err)
 	}

@@ -43,18 +43,6 @@ func TestBooksAreThoseOfTheShop(t *testing.T) {
 	}
 }
 
-// sealer seals as the shop does.
-type sealer struct{ *account.Secret }
-
-// Seal implements seller.Sealer.
-func (s sealer) Seal(of ids.Seller, plain []byte) []byte { return s.SealSeller(of, plain) }
-
-// Open implements seller.Sealer.
-func (s sealer) Open(of ids.Seller, sealed []byte) ([]byte, error) { return s.OpenSeller(of, sealed) }
-
-// Draw implements seller.Sealer.
-func (s sealer) Draw(user ids.User, key string) ids.Seller { return s.DrawSeller(user, key) }
-
 // file has sellers in two databases of two tables.
 const file = `{
   "databases": [{"name": "a", "dsn_file": "a.dsn"}, {"name": "b", "dsn_file": "b.dsn"}],
@@ -74,6 +62,7 @@ type sellers struct {
 	t         *testing.T
 	databases *place.Databases
 	keys      atomic.Int64
+	others    *others
 }
 
 func newSellers(t *testing.T) *sellers {
@@ -102,7 +91,10 @@ func newSellers(t *testing.T) *sellers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sellers{Sellers: seller.New(seller.Config{Databases: d, Sealer: sealer{secret}}), t: t, databases: d}
+	o := &others{emails: map[ids.User]account.Email{}}
+	return &sellers{
+		Sellers: seller.New(seller.Config{Databases: d, Sealer: secret, Accounts: o, Messenger: messenger{o}}), t: t, databases: d, others: o,
+	}
 }
 
 // by is a user who asks under a new key.

@@ -18,6 +18,14 @@ var Permissions = web.Permissions{
 	"ShowApplication":   {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
 	"ChangeApplication": {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
 
+	"JoinSeller":         {Roles: web.RolesOf(auth.RoleShopper), On: "a seller that has invited it"},
+	"ListMembers":        {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"RemoveMember":       {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller; a member only itself"},
+	"ListInvitations":    {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", Live: true},
+	"Invite":             {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
+	"WithdrawInvitation": {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
+	"ListSellerActs":     {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+
 	"ListReviews":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
 	"ShowReview":   {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
 	"ClaimReview":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
@@ -38,7 +46,7 @@ func me(ctx context.Context) ids.User { return ids.User(web.Who(ctx).Subject) }
 
 // caller is who asks for a write.
 func caller(ctx context.Context, key string) Caller {
-	return Caller{Author: audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}, User: me(ctx), Key: key}
+	return Caller{Author: audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}, User: me(ctx), Key: key, Address: web.Client(ctx)}
 }
 
 // wrote tells the client where its write is, and what became of the seller.
@@ -99,10 +107,8 @@ func (s server) ListMySellers(ctx context.Context, _ api.ListMySellersRequestObj
 		return nil, err
 	}
 	list := api.ListMySellers200JSONResponse{Data: []api.Membership{}}
-	for _, m := range all {
-		list.Data = append(list.Data, api.Membership{
-			SellerID: m.ID, State: api.SellerState(m.State), AppliedAt: shown(m.AppliedAt), Version: int(m.Version), Role: api.MemberRole(m.Role),
-		})
+	for i := range all {
+		list.Data = append(list.Data, shownMembership(&all[i]))
 	}
 	return list, nil
 }

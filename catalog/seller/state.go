@@ -66,15 +66,16 @@ type Meaning struct {
 	Unpaid    Orders `json:"unpaid_orders"`
 	Paid      Orders `json:"paid_orders"`
 	shown     bool   // anybody may see who it is
+	hires     bool   // its owners invite people: its name has been verified, and it works
 }
 
 var meanings = map[State]Meaning{
 	StateApplied:   {Unpaid: OrdersNone, Paid: OrdersNone},
 	StateInReview:  {Unpaid: OrdersNone, Paid: OrdersNone},
 	StateRejected:  {Unpaid: OrdersNone, Paid: OrdersNone},
-	StateOpen:      {Listed: true, NewOrders: true, Unpaid: OrdersStay, Paid: OrdersStay, shown: true},
-	StateSuspended: {Unpaid: OrdersStay, Paid: OrdersStay, shown: true},
-	StateClosing:   {Unpaid: OrdersCancel, Paid: OrdersStay, shown: true},
+	StateOpen:      {Listed: true, NewOrders: true, Unpaid: OrdersStay, Paid: OrdersStay, shown: true, hires: true},
+	StateSuspended: {Unpaid: OrdersStay, Paid: OrdersStay, shown: true, hires: true},
+	StateClosing:   {Unpaid: OrdersCancel, Paid: OrdersStay, shown: true, hires: true},
 	StateClosed:    {Unpaid: OrdersNone, Paid: OrdersNone, shown: true},
 }
 

@@ -2,16 +2,21 @@ package seller
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
+	"sluice/catalog/internal/schedule"
+	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/work"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -20,38 +25,85 @@ import (
 	"sluice/core/stock"
 )
 
-// Sealer keeps what is personal of sellers.
+// Sealer keeps what is personal of sellers. *account.Secret is one.
 type Sealer interface {
-	// Seal encrypts what a seller applied with. It opens for the same seller only.
-	Seal(seller ids.Seller, plain []byte) []byte
-	// Open decrypts it.
-	Open(seller ids.Seller, sealed []byte) ([]byte, error)
-	// Draw draws the id of a seller. A repetition of the user's request draws the same, so it finds the place of the first one.
-	Draw(user ids.User, key string) ids.Seller
+	// SealSeller encrypts what a seller applied with. It opens for the same seller only.
+	SealSeller(seller ids.Seller, plain []byte) []byte
+	// OpenSeller decrypts it.
+	OpenSeller(seller ids.Seller, sealed []byte) ([]byte, error)
+	// DrawSeller draws the id of a seller. A repetition of the user's request draws the same, so it finds the place of the first one.
+	DrawSeller(user ids.User, key string) ids.Seller
+
+	// SealInvitation, OpenInvitation and DrawInvitation do that for an invitation.
+	SealInvitation(seller ids.Seller, id ids.Invitation, plain []byte) []byte
+	OpenInvitation(seller ids.Seller, id ids.Invitation, sealed []byte) ([]byte, error)
+	DrawInvitation(seller ids.Seller, user ids.User, key string) ids.Invitation
+	// ProveInvitation is what only who got an invitation knows of it.
+	ProveInvitation(seller ids.Seller, id ids.Invitation) [sha256.Size]byte
+	// IndexInvited stands for an address that a seller invites.
+	IndexInvited(seller ids.Seller, address string) [sha256.Size]byte
+}
+
+// Accounts is what sellers ask of accounts. *account.Accounts is one.
+type Accounts interface {
+	// HasEmail reports whether an active user signs in with an address.
+	HasEmail(ctx context.Context, user ids.User, address account.Email) (bool, error)
+	// Tell tells a user something, if that user can be told. What is told already is not told again.
+	Tell(ctx context.Context, user ids.User, n account.Notice) error
+}
+
+// Messenger sends invitations to people who may have no account. Its refusals are problems.
+type Messenger interface {
+	// Allow counts an invitation that somebody wants to send, or refuses it.
+	Allow(ctx context.Context, to string, from netip.Addr) error
+	// Add adds a message to a transaction of a place of users. One that is there already is not added again.
+	Add(ctx context.Context, tx *sql.Tx, at place.Place, m Message) error
+}
+
+// Message is an invitation as a messenger takes it.
+type Message struct {
+	Event  string
+	To     string
+	Locale string
+	Seller string // its legal name
+	Code   string
+	Within time.Duration // of which it is of use
 }
 
 // Config has what sellers call.
 type Config struct {
 	Databases *place.Databases // the caller closes them
 	Sealer    Sealer
+	Accounts  Accounts
+	Messenger Messenger
 }
 
 // Sellers has the sellers. It is safe for concurrent use.
 type Sellers struct {
 	databases *place.Databases
 	sealer    Sealer
+	accounts  Accounts
+	messenger Messenger
 	acts      audit.Log
 }
 
 // New makes the sellers.
-func New(cfg Config) *Sellers { return &Sellers{databases: cfg.Databases, sealer: cfg.Sealer} }
+func New(cfg Config) *Sellers {
+	return &Sellers{databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger}
+}
 
 // topic has the events of sellers. Their aggregate is the seller.
 const topic = "sluice.sellers.v1"
 
 // Work is what the package does besides answering.
 func (s *Sellers) Work() work.Owner {
-	return work.Owner{Name: owner, Kind: shard.Values, Topics: []string{topic}}
+	return work.Owner{
+		Name: owner, Kind: shard.Values, Topics: []string{topic},
+		Tasks: map[string]task.Handler{taskInvite: s.sendInvitation, taskTell: s.tellPerson},
+		Times: []work.Time{
+			{Item: schedule.Item{Name: "end_invitations", Every: time.Hour, At: 23 * time.Minute}, Everywhere: true, Do: s.endInvitations},
+		},
+	}
 }
 
 // shardOf is the logical shard of a seller.
@@ -64,8 +116,9 @@ func (s *Sellers) at(id ids.Seller) place.Place { return s.databases.At(shardOf(
 type Caller struct {
 	audit.Author
 
-	User ids.User
-	Key  string
+	User    ids.User
+	Key     string
+	Address netip.Addr // where the request comes from
 }
 
 const (
@@ -93,21 +146,27 @@ type change struct {
 	by Caller
 	// act is what the audit log gets, behind all else.
 	act *audit.Act
+	// deed is the last act of one of the seller's people.
+	deed int64
 }
 
-// once changes a seller, or finds what the same request did the first time. The fingerprint is of all that the client chose.
-func (s *Sellers) once(ctx context.Context, id ids.Seller, by Caller, route string, asked any, do func(*change) (Seller, error)) (done Seller, err error) {
+// once changes a seller, or finds what the same request did the first time.
+func (s *Sellers) once(ctx context.Context, id ids.Seller, by Caller, route string, asked any, do func(*change) (Seller, error)) (Seller, error) {
+	return once(ctx, s, id, by, route, asked, do)
+}
+
+// once does a write of a seller, or finds the answer to the same request of the first time. Answers are kept, so they have nothing
+// personal. The fingerprint is of all that the client chose.
+func once[T any](ctx context.Context, s *Sellers, id ids.Seller, by Caller, route string, asked any, do func(*change) (T, error)) (done T, err error) {
 	chosen, err := json.Marshal(asked, json.Deterministic(true))
 	if err != nil {
-		return Seller{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
+		return done, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
 	}
 	of := replay.Request{
 		User: int64(by.User), Route: route, Key: by.Key, Fingerprint: replay.Fingerprint([]byte(id.String()), []byte(by.Actor), chosen),
 	}
-	p := s.at(id)
-	_, err = p.Write(ctx, "seller", func(tx *sql.Tx) error {
-		c := &change{s: s, p: p, tx: tx, in: p.In(tx), by: by}
-		answer, replayed, err := replay.Of(owner, p.Suffix).Do(ctx, tx, of, func() (replay.Answer, error) {
+	err = s.write(ctx, id, by, func(c *change) error {
+		answer, _, err := replay.Of(owner, c.p.Suffix).Do(ctx, c.tx, of, func() (replay.Answer, error) {
 			now, err := do(c)
 			if err != nil {
 				return replay.Answer{}, err
@@ -118,12 +177,22 @@ func (s *Sellers) once(ctx context.Context, id ids.Seller, by Caller, route stri
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(answer.Body, &done); err != nil || replayed || c.act == nil {
+		return json.Unmarshal(answer.Body, &done)
+	})
+	return done, err
+}
+
+// write does a write of a seller, in a transaction of its place.
+func (s *Sellers) write(ctx context.Context, id ids.Seller, by Caller, do func(*change) error) error {
+	p := s.at(id)
+	_, err := p.Write(ctx, "seller", func(tx *sql.Tx) error {
+		c := &change{s: s, p: p, tx: tx, in: p.In(tx), by: by}
+		if err := do(c); err != nil || c.act == nil { // of a repetition there is no act
 			return err
 		}
 		return s.acts.Append(ctx, c.in, shardOf(id), *c.act)
 	})
-	return done, err
+	return err
 }
 
 // lock locks the row of a seller.
@@ -176,7 +245,12 @@ func (c *change) tell(ctx context.Context, s *Seller, from, reason string) error
 	if _, err := c.in.ExecContext(ctx, insertMove, s.ID, s.Version, sql.NullString{String: from, Valid: from != ""}, s.State, c.by.Actor, reason); err != nil {
 		return db.WriteError("write a move", err)
 	}
-	_, err := outbox.Of(owner, c.p.Suffix).Append(ctx, c.tx, topic, s.ID.String(), "seller_moved", event{s.State, Means(s.State)})
+	return c.publish(ctx, s.ID, "seller_moved", event{s.State, Means(s.State)})
+}
+
+// publish writes an event of a seller.
+func (c *change) publish(ctx context.Context, id ids.Seller, kind string, what any) error {
+	_, err := outbox.Of(owner, c.p.Suffix).Append(ctx, c.tx, topic, id.String(), kind, what)
 	return err
 }
 

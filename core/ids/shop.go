@@ -42,45 +42,49 @@ type (
 	Event = ID[event]
 	// Identity is the id of a way in which a user signs in.
 	Identity = ID[identity]
+	// Invitation is the id of an invitation to become one of the people of a seller.
+	Invitation = ID[invitation]
 )
 
 type kind interface{ prefix() string }
 
 type (
-	product   struct{}
-	category  struct{}
-	brand     struct{}
-	cart      struct{}
-	checkout  struct{}
-	order     struct{}
-	payment   struct{}
-	refund    struct{}
-	shipment  struct{}
-	aftersale struct{}
-	offer     struct{}
-	address   struct{}
-	seller    struct{}
-	session   struct{}
-	event     struct{}
-	identity  struct{}
+	product    struct{}
+	category   struct{}
+	brand      struct{}
+	cart       struct{}
+	checkout   struct{}
+	order      struct{}
+	payment    struct{}
+	refund     struct{}
+	shipment   struct{}
+	aftersale  struct{}
+	offer      struct{}
+	address    struct{}
+	seller     struct{}
+	session    struct{}
+	event      struct{}
+	identity   struct{}
+	invitation struct{}
 )
 
-func (product) prefix() string   { return "prd_" }
-func (category) prefix() string  { return "cat_" }
-func (brand) prefix() string     { return "brd_" }
-func (cart) prefix() string      { return "crt_" }
-func (checkout) prefix() string  { return "chk_" }
-func (order) prefix() string     { return "ord_" }
-func (payment) prefix() string   { return "pay_" }
-func (refund) prefix() string    { return "ref_" }
-func (shipment) prefix() string  { return "shp_" }
-func (aftersale) prefix() string { return "cas_" }
-func (offer) prefix() string     { return "ofr_" }
-func (address) prefix() string   { return "adr_" }
-func (seller) prefix() string    { return "sel_" }
-func (session) prefix() string   { return "ses_" }
-func (event) prefix() string     { return "evt_" }
-func (identity) prefix() string  { return "idn_" }
+func (product) prefix() string    { return "prd_" }
+func (category) prefix() string   { return "cat_" }
+func (brand) prefix() string      { return "brd_" }
+func (cart) prefix() string       { return "crt_" }
+func (checkout) prefix() string   { return "chk_" }
+func (order) prefix() string      { return "ord_" }
+func (payment) prefix() string    { return "pay_" }
+func (refund) prefix() string     { return "ref_" }
+func (shipment) prefix() string   { return "shp_" }
+func (aftersale) prefix() string  { return "cas_" }
+func (offer) prefix() string      { return "ofr_" }
+func (address) prefix() string    { return "adr_" }
+func (seller) prefix() string     { return "sel_" }
+func (session) prefix() string    { return "ses_" }
+func (event) prefix() string      { return "evt_" }
+func (identity) prefix() string   { return "idn_" }
+func (invitation) prefix() string { return "inv_" }
 
 // The digits are Crockford's base32 in lower case: it has no i, l, o and u. 13 of them have 65 bits, so the first is 0 to 7.
 // All ids of a kind have one length, and are ordered as texts as they are as numbers.

@@ -39,6 +39,7 @@ func TestKindsHaveTheirPrefixes(t *testing.T) {
 	f(ids.Seller(33), "sel")
 	f(ids.Session(33), "ses")
 	f(ids.Event(33), "evt")
+	f(ids.Invitation(33), "inv")
 }
 
 func TestReadOneFormOnly(t *testing.T) {

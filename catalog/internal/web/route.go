@@ -63,7 +63,7 @@ func (p Permission) fault() string {
 		return "it is nobody's"
 	case p.Roles.Has(auth.RoleService) != (p.Scope != 0) && p.Roles&Anybody == 0:
 		return "a service may call it without a scope, or it has a scope and no service may call it"
-	case p.StepUp && p.Roles != RolesOf(auth.RoleShopper):
+	case p.StepUp && p.Roles&^(RolesOf(auth.RoleShopper)|sellers) != 0:
 		return "it asks for a proved session, and others than shoppers, who have sessions, may call it"
 	}
 	return ""

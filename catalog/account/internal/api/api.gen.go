@@ -71,6 +71,7 @@ const (
 	ProblemCodeIfMatchMissing        ProblemCode = "if_match_missing"
 	ProblemCodeInProgress            ProblemCode = "in_progress"
 	ProblemCodeInternal              ProblemCode = "internal"
+	ProblemCodeInvitationRefused     ProblemCode = "invitation_refused"
 	ProblemCodeMalformed             ProblemCode = "malformed"
 	ProblemCodeMethodNotAllowed      ProblemCode = "method_not_allowed"
 	ProblemCodeMismatch              ProblemCode = "mismatch"
@@ -93,6 +94,8 @@ const (
 	ProblemCodeUnknownAddress        ProblemCode = "unknown_address"
 	ProblemCodeUnknownAssessment     ProblemCode = "unknown_assessment"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
+	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
+	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
@@ -352,6 +355,9 @@ type IdentityKind string
 
 // IdentityID defines model for IdentityID.
 type IdentityID = ids.Identity
+
+// InvitationID defines model for InvitationID.
+type InvitationID = ids.Invitation
 
 // Limit defines model for Limit.
 type Limit = web.Limit

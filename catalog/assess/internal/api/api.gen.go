@@ -99,6 +99,9 @@ type GrantableRole string
 // IdentityID defines model for IdentityID.
 type IdentityID = ids.Identity
 
+// InvitationID defines model for InvitationID.
+type InvitationID = ids.Invitation
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 

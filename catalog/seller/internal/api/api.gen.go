@@ -33,8 +33,71 @@ const (
 
 // Defines values for MemberRole.
 const (
-	Member MemberRole = "member"
-	Owner  MemberRole = "owner"
+	MemberRoleMember MemberRole = "member"
+	MemberRoleOwner  MemberRole = "owner"
+)
+
+// Defines values for ProblemCode.
+const (
+	AddressTaken          ProblemCode = "address_taken"
+	ChangedSince          ProblemCode = "changed_since"
+	CodeRefused           ProblemCode = "code_refused"
+	ConsentMissing        ProblemCode = "consent_missing"
+	CredentialsRefused    ProblemCode = "credentials_refused"
+	Forbidden             ProblemCode = "forbidden"
+	HeadersTooLarge       ProblemCode = "headers_too_large"
+	IdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
+	IdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	IfMatchMissing        ProblemCode = "if_match_missing"
+	InProgress            ProblemCode = "in_progress"
+	Internal              ProblemCode = "internal"
+	InvitationRefused     ProblemCode = "invitation_refused"
+	Malformed             ProblemCode = "malformed"
+	MethodNotAllowed      ProblemCode = "method_not_allowed"
+	Mismatch              ProblemCode = "mismatch"
+	NoChannel             ProblemCode = "no_channel"
+	NotFound              ProblemCode = "not_found"
+	OutcomeUnknown        ProblemCode = "outcome_unknown"
+	Overloaded            ProblemCode = "overloaded"
+	OwnSeller             ProblemCode = "own_seller"
+	PasswordRefused       ProblemCode = "password_refused"
+	PayloadTooLarge       ProblemCode = "payload_too_large"
+	RateLimited           ProblemCode = "rate_limited"
+	RegistrationRefused   ProblemCode = "registration_refused"
+	RequestTimeout        ProblemCode = "request_timeout"
+	ReviewClaimed         ProblemCode = "review_claimed"
+	SecondReviewer        ProblemCode = "second_reviewer"
+	StepUpRequired        ProblemCode = "step_up_required"
+	TooManyMessages       ProblemCode = "too_many_messages"
+	Unauthorized          ProblemCode = "unauthorized"
+	Unavailable           ProblemCode = "unavailable"
+	UnknownAddress        ProblemCode = "unknown_address"
+	UnknownAssessment     ProblemCode = "unknown_assessment"
+	UnknownIdentity       ProblemCode = "unknown_identity"
+	UnknownInvitation     ProblemCode = "unknown_invitation"
+	UnknownMember         ProblemCode = "unknown_member"
+	UnknownSeller         ProblemCode = "unknown_seller"
+	UnknownSession        ProblemCode = "unknown_session"
+	UnknownUser           ProblemCode = "unknown_user"
+	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
+	UserLocked            ProblemCode = "user_locked"
+	WrongState            ProblemCode = "wrong_state"
+)
+
+// Defines values for SellerActAct.
+const (
+	SellerActActInvite   SellerActAct = "invite"
+	SellerActActJoin     SellerActAct = "join"
+	SellerActActLeave    SellerActAct = "leave"
+	SellerActActRemove   SellerActAct = "remove"
+	SellerActActWithdraw SellerActAct = "withdraw"
+)
+
+// Defines values for SellerActRole.
+const (
+	SellerActRoleMember SellerActRole = "member"
+	SellerActRoleNone   SellerActRole = "none"
+	SellerActRoleOwner  SellerActRole = "owner"
 )
 
 // Defines values for SellerMoveState.
@@ -55,6 +118,14 @@ const (
 	SellerStateRejected  SellerState = "rejected"
 	SellerStateSuspended SellerState = "suspended"
 )
+
+// Acceptance defines model for Acceptance.
+type Acceptance struct {
+	Code string `json:"code"`
+}
+
+// ActCursor defines model for ActCursor.
+type ActCursor = string
 
 // AddressID defines model for AddressID.
 type AddressID = ids.Address
@@ -110,17 +181,54 @@ type Document struct {
 // DocumentKind defines model for Document.Kind.
 type DocumentKind string
 
+// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+type Email = string
+
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
 // IdentityID defines model for IdentityID.
 type IdentityID = ids.Identity
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email        Email        `json:"email"`
+	EndsAt       time.Time    `json:"ends_at"`
+	InvitationID InvitationID `json:"invitation_id"`
+
+	// InvitedBy An integer from 1 to 9223372036854775807, in digits.
+	InvitedBy UserID     `json:"invited_by"`
+	MadeAt    time.Time  `json:"made_at"`
+	Role      MemberRole `json:"role"`
+}
+
+// InvitationID defines model for InvitationID.
+type InvitationID = ids.Invitation
+
+// Invitations defines model for Invitations.
+type Invitations struct {
+	Data []Invitation `json:"data"`
+}
+
+// Invite defines model for Invite.
+type Invite struct {
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email Email `json:"email"`
+
+	// Locale A language, and where it is spoken.
+	Locale Locale     `json:"locale"`
+	Role   MemberRole `json:"role"`
+}
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 
 // Line At most 200 bytes in UTF-8, without control and format characters.
 type Line = string
+
+// Locale A language, and where it is spoken.
+type Locale = string
 
 // MemberRole defines model for MemberRole.
 type MemberRole string
@@ -148,6 +256,29 @@ type Move struct {
 	Reason *string      `json:"reason,omitempty"`
 	To     SellerState  `json:"to"`
 }
+
+// Problem defines model for Problem.
+type Problem struct {
+	Code ProblemCode `json:"code"`
+
+	// Detail For people.
+	Detail *string `json:"detail,omitempty"`
+
+	// Pointer JSON pointer to the member of the body that is at fault, a missing or unknown one too.
+	Pointer *string `json:"pointer,omitempty"`
+
+	// RequestID As in X-Request-Id.
+	RequestID *string `json:"request_id,omitempty"`
+
+	// Retryable The same request, repeated with its key, may succeed.
+	Retryable bool   `json:"retryable"`
+	Status    int    `json:"status"`
+	Title     string `json:"title"`
+	Type      string `json:"type"`
+}
+
+// ProblemCode defines model for Problem.Code.
+type ProblemCode string
 
 // PublicSeller defines model for PublicSeller.
 type PublicSeller struct {
@@ -209,6 +340,35 @@ type Seller struct {
 	Version int `json:"version"`
 }
 
+// SellerAct defines model for SellerAct.
+type SellerAct struct {
+	Act SellerActAct `json:"act"`
+
+	// Actor A kind, and what tells one of them from others.
+	Actor AuditName `json:"actor"`
+	At    time.Time `json:"at"`
+
+	// Object A kind, and what tells one of them from others.
+	Object AuditName `json:"object"`
+
+	// Role What the act makes somebody.
+	Role *SellerActRole `json:"role,omitempty"`
+}
+
+// SellerActAct defines model for SellerAct.Act.
+type SellerActAct string
+
+// SellerActRole What the act makes somebody.
+type SellerActRole string
+
+// SellerActs defines model for SellerActs.
+type SellerActs struct {
+	Data []SellerAct `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // SellerAddress defines model for SellerAddress.
 type SellerAddress struct {
 	// Country ISO 3166-1.
@@ -223,6 +383,20 @@ type SellerAddress struct {
 
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
+
+// SellerMember defines model for SellerMember.
+type SellerMember struct {
+	Role  MemberRole `json:"role"`
+	Since time.Time  `json:"since"`
+
+	// UserID An integer from 1 to 9223372036854775807, in digits.
+	UserID UserID `json:"user_id"`
+}
+
+// SellerMembers defines model for SellerMembers.
+type SellerMembers struct {
+	Data []SellerMember `json:"data"`
+}
 
 // SellerMove defines model for SellerMove.
 type SellerMove struct {
@@ -255,6 +429,12 @@ type IdempotencyKey = string
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
 
+// JoinSellerParams defines parameters for JoinSeller.
+type JoinSellerParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListReviewsParams defines parameters for ListReviews.
 type ListReviewsParams struct {
 	// Limit How many at most; 50 if it is not given.
@@ -282,6 +462,15 @@ type ApplyParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListSellerActsParams defines parameters for ListSellerActs.
+type ListSellerActsParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor ActCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ChangeApplicationParams defines parameters for ChangeApplication.
 type ChangeApplicationParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -291,11 +480,32 @@ type ChangeApplicationParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// InviteParams defines parameters for Invite.
+type InviteParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// WithdrawInvitationParams defines parameters for WithdrawInvitation.
+type WithdrawInvitationParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // MoveSellerParams defines parameters for MoveSeller.
 type MoveSellerParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
+
+// JoinSellerJSONRequestBody defines body for JoinSeller for application/json ContentType.
+type JoinSellerJSONRequestBody = Acceptance
 
 // DecideReviewJSONRequestBody defines body for DecideReview for application/json ContentType.
 type DecideReviewJSONRequestBody = Decision
@@ -306,8 +516,25 @@ type ApplyJSONRequestBody = Application
 // ChangeApplicationJSONRequestBody defines body for ChangeApplication for application/json ContentType.
 type ChangeApplicationJSONRequestBody = Application
 
+// InviteJSONRequestBody defines body for Invite for application/json ContentType.
+type InviteJSONRequestBody = Invite
+
 // MoveSellerJSONRequestBody defines body for MoveSeller for application/json ContentType.
 type MoveSellerJSONRequestBody = SellerMove
+
+type ProblemResponseHeaders struct {
+	Allow           *string
+	CacheControl    *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      string
+}
+type ProblemApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ProblemResponseHeaders
+}
 
 type ListMySellersRequestObject struct {
 }
@@ -326,6 +553,29 @@ func (response ListMySellers200JSONResponse) VisitListMySellersResponse(w http.R
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type JoinSellerRequestObject struct {
+	Params JoinSellerParams
+	Body   *JoinSellerJSONRequestBody
+}
+
+type JoinSellerResponseObject interface {
+	VisitJoinSellerResponse(w http.ResponseWriter) error
+}
+
+type JoinSeller201JSONResponse Membership
+
+func (response JoinSeller201JSONResponse) VisitJoinSellerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -490,6 +740,29 @@ func (response ShowSeller200JSONResponse) VisitShowSellerResponse(w http.Respons
 	return err
 }
 
+type ListSellerActsRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   ListSellerActsParams
+}
+
+type ListSellerActsResponseObject interface {
+	VisitListSellerActsResponse(w http.ResponseWriter) error
+}
+
+type ListSellerActs200JSONResponse SellerActs
+
+func (response ListSellerActs200JSONResponse) VisitListSellerActsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ShowApplicationRequestObject struct {
 	SellerID SellerID `json:"seller_id"`
 }
@@ -552,6 +825,142 @@ func (response ChangeApplication200JSONResponse) VisitChangeApplicationResponse(
 	return err
 }
 
+type ListInvitationsRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+}
+
+type ListInvitationsResponseObject interface {
+	VisitListInvitationsResponse(w http.ResponseWriter) error
+}
+
+type ListInvitations200JSONResponse Invitations
+
+func (response ListInvitations200JSONResponse) VisitListInvitationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   InviteParams
+	Body     *InviteJSONRequestBody
+}
+
+type InviteResponseObject interface {
+	VisitInviteResponse(w http.ResponseWriter) error
+}
+
+type Invite201JSONResponse Invitation
+
+func (response Invite201JSONResponse) VisitInviteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Invite429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response Invite429ApplicationProblemPlusJSONResponse) VisitInviteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawInvitationRequestObject struct {
+	SellerID     SellerID     `json:"seller_id"`
+	InvitationID InvitationID `json:"invitation_id"`
+	Params       WithdrawInvitationParams
+}
+
+type WithdrawInvitationResponseObject interface {
+	VisitWithdrawInvitationResponse(w http.ResponseWriter) error
+}
+
+type WithdrawInvitation204Response struct {
+}
+
+func (response WithdrawInvitation204Response) VisitWithdrawInvitationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ListMembersRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+}
+
+type ListMembersResponseObject interface {
+	VisitListMembersResponse(w http.ResponseWriter) error
+}
+
+type ListMembers200JSONResponse SellerMembers
+
+func (response ListMembers200JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMemberRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	UserID   UserID   `json:"user_id"`
+	Params   RemoveMemberParams
+}
+
+type RemoveMemberResponseObject interface {
+	VisitRemoveMemberResponse(w http.ResponseWriter) error
+}
+
+type RemoveMember204Response struct {
+}
+
+func (response RemoveMember204Response) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type MoveSellerRequestObject struct {
 	SellerID SellerID `json:"seller_id"`
 	Params   MoveSellerParams
@@ -589,6 +998,9 @@ type StrictServerInterface interface {
 	// ListMySellers List the sellers in which the user of the token is somebody. For shoppers.
 	// (GET /v1/me/sellers)
 	ListMySellers(ctx context.Context, request ListMySellersRequestObject) (ListMySellersResponseObject, error)
+	// JoinSeller Accept an invitation to a seller. For shoppers.
+	// (POST /v1/me/sellers)
+	JoinSeller(ctx context.Context, request JoinSellerRequestObject) (JoinSellerResponseObject, error)
 	// ListReviews List applications that wait for a review, the oldest first. For support, ops and admins.
 	// (GET /v1/seller_reviews)
 	ListReviews(ctx context.Context, request ListReviewsRequestObject) (ListReviewsResponseObject, error)
@@ -607,12 +1019,30 @@ type StrictServerInterface interface {
 	// ShowSeller Show who a seller is. For anybody.
 	// (GET /v1/sellers/{seller_id})
 	ShowSeller(ctx context.Context, request ShowSellerRequestObject) (ShowSellerResponseObject, error)
+	// ListSellerActs List what the people of a seller did about each other, the newest first. For its owners and members.
+	// (GET /v1/sellers/{seller_id}/acts)
+	ListSellerActs(ctx context.Context, request ListSellerActsRequestObject) (ListSellerActsResponseObject, error)
 	// ShowApplication Show what a seller applied with. For its owners and members.
 	// (GET /v1/sellers/{seller_id}/application)
 	ShowApplication(ctx context.Context, request ShowApplicationRequestObject) (ShowApplicationResponseObject, error)
 	// ChangeApplication Change an application before somebody reviews it. For the owners of the seller.
 	// (PUT /v1/sellers/{seller_id}/application)
 	ChangeApplication(ctx context.Context, request ChangeApplicationRequestObject) (ChangeApplicationResponseObject, error)
+	// ListInvitations List the invitations of a seller that wait. For its owners.
+	// (GET /v1/sellers/{seller_id}/invitations)
+	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
+	// Invite Invite somebody by e-mail to become one of the people of a seller. For its owners.
+	// (POST /v1/sellers/{seller_id}/invitations)
+	Invite(ctx context.Context, request InviteRequestObject) (InviteResponseObject, error)
+	// WithdrawInvitation Withdraw an invitation. For the owners of the seller.
+	// (DELETE /v1/sellers/{seller_id}/invitations/{invitation_id})
+	WithdrawInvitation(ctx context.Context, request WithdrawInvitationRequestObject) (WithdrawInvitationResponseObject, error)
+	// ListMembers List the people of a seller. For its owners and members.
+	// (GET /v1/sellers/{seller_id}/members)
+	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
+	// RemoveMember Take one of its people from a seller. For its owners, and for others about themselves.
+	// (DELETE /v1/sellers/{seller_id}/members/{user_id})
+	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
 	// MoveSeller Suspend a seller, open it again, close it. For ops and admins.
 	// (PUT /v1/sellers/{seller_id}/state)
 	MoveSeller(ctx context.Context, request MoveSellerRequestObject) (MoveSellerResponseObject, error)
@@ -630,6 +1060,25 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitListMySellersResponse, nil
+			},
+		},
+		{
+			Operation: "JoinSeller", Method: "POST", Path: "/v1/me/sellers",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request JoinSellerRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(JoinSellerJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.JoinSeller(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitJoinSellerResponse, nil
 			},
 		},
 		{
@@ -737,6 +1186,27 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "ListSellerActs", Method: "GET", Path: "/v1/sellers/{seller_id}/acts",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListSellerActsRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListSellerActs(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListSellerActsResponse, nil
+			},
+		},
+		{
 			Operation: "ShowApplication", Method: "GET", Path: "/v1/sellers/{seller_id}/application",
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request ShowApplicationRequestObject
@@ -773,6 +1243,96 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitChangeApplicationResponse, nil
+			},
+		},
+		{
+			Operation: "ListInvitations", Method: "GET", Path: "/v1/sellers/{seller_id}/invitations",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListInvitationsRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListInvitations(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListInvitationsResponse, nil
+			},
+		},
+		{
+			Operation: "Invite", Method: "POST", Path: "/v1/sellers/{seller_id}/invitations",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request InviteRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(InviteJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.Invite(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitInviteResponse, nil
+			},
+		},
+		{
+			Operation: "WithdrawInvitation", Method: "DELETE", Path: "/v1/sellers/{seller_id}/invitations/{invitation_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request WithdrawInvitationRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "invitation_id", &request.InvitationID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.WithdrawInvitation(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitWithdrawInvitationResponse, nil
+			},
+		},
+		{
+			Operation: "ListMembers", Method: "GET", Path: "/v1/sellers/{seller_id}/members",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListMembersRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListMembers(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListMembersResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveMember", Method: "DELETE", Path: "/v1/sellers/{seller_id}/members/{user_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveMemberRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "user_id", &request.UserID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveMember(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveMemberResponse, nil
 			},
 		},
 		{

@@ -1,0 +1,192 @@
+package catalog_test
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"sluice/catalog"
+	"sluice/core/auth"
+	"sluice/core/local/contracttest"
+)
+
+// invitationForm is that of a code of an invitation.
+var invitationForm = regexp.MustCompile(`(?m)^[A-Za-z0-9_-]{43}$`)
+
+// newcomer registers somebody who signs in by an address.
+func (c *contract) newcomer(name string) (token string, user int64) {
+	c.t.Helper()
+	email := name + "@example.org"
+	asked := c.write("POST", "/v1/users", "", name, registration(email, goodPassword), "ok")
+	made := c.write("POST", "/v1/verifications/"+c.text(asked, "challenge_id"), "", name, fmt.Sprintf(`{"code":%q}`, c.code(email, "verify_email")), "ok")
+	user, err := strconv.ParseInt(c.text(made, "user_id"), 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.text(c.write("POST", "/v1/sessions", "", name, signIn(email, goodPassword), "ok"), "access_token"), user
+}
+
+// sellerOf is an opened seller of an owner.
+func (c *contract) sellerOf(owner string) string {
+	c.t.Helper()
+	id := c.text(c.write("POST", "/v1/sellers", owner, "mine", application, "ok"), "seller_id")
+	c.everyValue("UPDATE sellers__ SET state = 'open' WHERE state = 'applied'")
+	return id
+}
+
+func inviting(email, role string) string {
+	return fmt.Sprintf(`{"email":%q,"role":%q,"locale":"en"}`, email, role)
+}
+
+func accepting(code string) string { return fmt.Sprintf(`{"code":%q}`, code) }
+
+// exercisePeople goes the way of the people of a seller, beside another seller.
+func (c *contract) exercisePeople() {
+	opal, opalID := c.newcomer("opal")
+	mine := c.sellerOf(opal)
+	path := "/v1/sellers/" + mine
+	tim, timID := c.newcomer("tim")
+	eve, _ := c.newcomer("eva")
+	other := c.sellerOf(eve)
+
+	c.write("POST", path+"/invitations", c.token(opalID, auth.RoleShopper), "i", inviting("tim@example.org", "member"), "step_up_required")
+	c.refusedInvitations(opal, path)
+	first := c.write("POST", path+"/invitations", opal, "i", inviting("tim@example.org", "member"), "ok")
+	again := c.write("POST", path+"/invitations", opal, "i", inviting("tim@example.org", "member"), "ok")
+	if first.Body != again.Body || first.JSON["email"] != "tim@example.org" || first.JSON["role"] != "member" {
+		c.t.Errorf("invited: %s, again: %s", first.Body, again.Body)
+	}
+	c.write("POST", path+"/invitations", opal, "i", inviting("tim@example.org", "owner"), "mismatch")
+	c.write("POST", path+"/invitations", opal, "j", inviting("TIM@example.org", "owner"), "wrong_state")
+	for _, wrong := range []string{inviting("tim", "member"), inviting("tim@example.org", "boss"), `{"email":"tim@example.org","role":"member"}`, strings.Replace(inviting("tim@example.org", "member"), `"en"`, `"EN"`, 1)} {
+		c.shoot(shot{Method: "POST", Path: path + "/invitations", Token: opal, Body: wrong, Want: "malformed", Undocumented: true})
+	}
+	list := c.shoot(shot{Method: "GET", Path: path + "/invitations", Token: opal, Want: "ok"})
+	if strings.Count(list.Body, "tim@example.org") != 1 {
+		c.t.Errorf("the invitations are %s", list.Body)
+	}
+	code := c.found("tim@example.org", "invitation", "", invitationForm)
+	c.write("POST", "/v1/me/sellers", eve, "a", accepting(code), "invitation_refused")
+	c.write("POST", "/v1/me/sellers", tim, "a", accepting(strings.Repeat("A", 43)), "invitation_refused")
+	c.write("POST", "/v1/me/sellers", tim, "a", accepting(code), "ok")
+	joined := c.write("POST", "/v1/me/sellers", tim, "a", accepting(code), "ok")
+	if joined.JSON["role"] != "member" || joined.JSON["seller_id"] != mine {
+		c.t.Errorf("joined: %s", joined.Body)
+	}
+	c.write("POST", "/v1/me/sellers", tim, "b", accepting(code), "invitation_refused")
+	c.write("DELETE", path+"/invitations/"+c.text(first, "invitation_id"), opal, "w", "", "wrong_state")
+	c.write("POST", path+"/invitations", opal, "o", inviting("other@example.org", "member"), "ok")
+	c.write("POST", "/v1/me/sellers", tim, "a", accepting(c.found("other@example.org", "invitation", "", invitationForm)), "mismatch")
+	back := c.write("POST", path+"/invitations", opal, "back", inviting("tim@example.org", "owner"), "ok")
+	second := c.found("tim@example.org", "invitation", code, invitationForm)
+	c.write("POST", "/v1/me/sellers", tim, "c", accepting(second), "wrong_state")
+
+	members := c.shoot(shot{Method: "GET", Path: path + "/members", Token: tim, Want: "ok"})
+	if strings.Count(members.Body, `"user_id"`) != 2 || !strings.Contains(members.Body, fmt.Sprintf(`"user_id":"%d"`, timID)) {
+		c.t.Errorf("the members are %s", members.Body)
+	}
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + mine + "/application", Token: tim, Want: "ok"})
+	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3)") // however slow the machine is
+	c.exerciseTenants(mine, tim, eve)
+	c.write("DELETE", fmt.Sprintf("%s/members/%d", path, opalID), opal, "last", "", "wrong_state")
+	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
+	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
+	for range 2 {
+		c.write("DELETE", fmt.Sprintf("%s/members/%d", path, timID), opal, "out", "", "ok")
+	}
+	c.write("DELETE", fmt.Sprintf("%s/members/%d", path, opalID), opal, "out", "", "mismatch")
+	c.shoot(shot{Method: "GET", Path: path + "/members", Token: tim, Want: "unknown_seller"})
+	c.found("tim@example.org", "member_removed", "", regexp.MustCompile("Mia Miller"))
+	c.found("opal@example.org", "member_joined", "", regexp.MustCompile("Mia Miller"))
+	c.write("POST", "/v1/me/sellers", tim, "d", accepting(second), "ok")
+	for range 2 {
+		c.write("DELETE", fmt.Sprintf("%s/members/%d", path, timID), tim, "leaves", "", "ok")
+	}
+	c.write("DELETE", path+"/invitations/"+c.text(back, "invitation_id"), opal, "w", "", "wrong_state")
+	c.write("DELETE", path+"/invitations/inv_0000000000015", opal, "w", "", "unknown_invitation")
+	waiting := c.write("POST", path+"/invitations", opal, "waits", inviting("tim@example.org", "member"), "ok")
+	last := c.found("tim@example.org", "invitation", second, invitationForm)
+
+	page := c.shoot(shot{Method: "GET", Path: path + "/acts?limit=2", Token: opal, Want: "ok"})
+	c.shoot(shot{Method: "GET", Path: path + "/acts?cursor=" + c.text(page, "next_cursor"), Token: opal, Want: "ok"})
+	for _, query := range []string{"?limit=0", "?cursor=x", "?cursor=0", "?cursor=01"} {
+		c.shoot(shot{Method: "GET", Path: path + "/acts" + query, Token: opal, Want: "malformed", Undocumented: true})
+	}
+	acts := c.shoot(shot{Method: "GET", Path: "/v1/audit?object=seller:" + mine, Token: c.admin, Want: "ok"})
+	for _, want := range []string{`"act":"seller.invite"`, `"act":"seller.join"`, `"act":"seller.remove"`, `"act":"seller.leave"`} {
+		if !strings.Contains(acts.Body, want) {
+			c.t.Errorf("%s is not in %s", want, acts.Body)
+		}
+	}
+	shots := c.peopleShots(eve, other) // whose limit has room for them
+	c.exerciseFormsOf(shots, other)
+	c.exerciseForm(shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(last)})
+	for range 2 {
+		c.write("DELETE", path+"/invitations/"+c.text(waiting, "invitation_id"), opal, "w", "", "ok")
+	}
+	c.write("POST", "/v1/sellers/"+other+"/invitations", eve, "tim", inviting("tim@example.org", "member"), "ok")
+	open := c.found("tim@example.org", "invitation", last, invitationForm)
+	c.sellers = append(c.sellers, append(shots, shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(open)})...)
+}
+
+// refusedInvitations asks processes of the shop that send no e-mail, and none beyond those that were sent.
+func (c *contract) refusedInvitations(owner, path string) {
+	c.t.Helper()
+	s := shot{Method: "POST", Path: path + "/invitations", Token: owner, Body: inviting("tim@example.org", "member")}
+	ask, stop := c.silent()
+	ask("invite", s)
+	stop()
+	cfg := c.cfg
+	cfg.Messages.PerDay = 1
+	node, err := catalog.Start(c.t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s.Want = "too_many_messages"
+	contracttest.Open(c.t, document, node.Addr(), c.http).Shoot(c.t, s)
+	c.document.Saw("invite", s.Want)
+	if err := node.Shutdown(c.t.Context()); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// peopleShots are requests of all operations for the people of a seller, by an owner.
+func (c *contract) peopleShots(owner, id string) []shot {
+	path := "/v1/sellers/" + id
+	return []shot{
+		{Method: "GET", Path: path + "/members", Token: owner},
+		{Method: "DELETE", Path: path + "/members/77", Token: owner},
+		{Method: "GET", Path: path + "/invitations", Token: owner},
+		{Method: "POST", Path: path + "/invitations", Token: owner, Body: inviting("more@example.org", "member")},
+		{Method: "DELETE", Path: path + "/invitations/inv_0000000000015", Token: owner},
+		{Method: "GET", Path: path + "/acts", Token: owner},
+	}
+}
+
+// exerciseTenants walks every operation for the people of sellers: as a member, who may not do what owners may, and as the owner of
+// another seller, to whom there is no such seller.
+func (c *contract) exerciseTenants(id, member, stranger string) {
+	c.t.Helper()
+	roles := map[string]string{}
+	for _, o := range catalog.Table() {
+		if strings.Contains(o.Roles, "seller_") {
+			roles[o.Method+" "+o.Path] = o.Roles
+		}
+	}
+	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}")
+	for _, s := range append(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id)...) {
+		of := s.Method + " " + operation.Replace(s.Path)
+		if roles[of] == "seller_owner" {
+			s.Token, s.Want = member, "forbidden"
+			c.shoot(s)
+		}
+		s.Token, s.Want = stranger, "unknown_seller"
+		c.shoot(s)
+		delete(roles, of)
+	}
+	if len(roles) > 0 {
+		c.t.Errorf("nobody tries what other sellers may do: %v", roles)
+	}
+}
