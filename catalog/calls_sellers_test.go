@@ -71,5 +71,12 @@ func (c *callCounter) callsOfPeople() {
 	sql("UPDATE seller_members SET role = 'owner'")
 	c.call(request{"GET", seller + "/members", "", me, http.StatusOK, 2, 0, members})
 	c.call(request{"GET", seller + "/acts", "", me, http.StatusOK, 2, 0, acts})
+	const transfer = "/v1/sellers/{seller_id}/transfer"
+	sql("UPDATE seller_members SET role = 'member' WHERE user_id = 7")
+	c.call(request{"PUT", seller + "/transfer", `{"user_id":"7"}`, me, http.StatusOK, 12, 1, transfer})
+	c.call(request{"GET", seller + "/transfer", "", me, http.StatusOK, 2, 0, transfer})
+	c.call(request{"DELETE", seller + "/transfer", "", me, http.StatusNoContent, 8, 1, transfer})
+	sql("INSERT INTO seller_offers (seller_id, from_user, to_user, made_at, ends_at) SELECT seller_id, 7, " + mia + ", NOW(3), NOW(3) + INTERVAL 1 DAY FROM sellers")
+	c.call(request{"POST", seller + "/transfer/acceptance", "", me, http.StatusOK, 20, 1, transfer + "/acceptance"})
 	c.call(request{"DELETE", seller + "/members/7", "", me, http.StatusNoContent, 16, 1, members + "/{user_id}"})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,6 +91,7 @@ func (c *contract) exercisePeople() {
 	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + mine + "/application", Token: tim, Want: "ok"})
 	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3)") // however slow the machine is
 	c.exerciseTenants(mine, tim, eve)
+	c.exerciseTransfer(path, opal, tim, opalID, timID)
 	c.write("DELETE", fmt.Sprintf("%s/members/%d", path, opalID), opal, "last", "", "wrong_state")
 	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
 	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
@@ -123,12 +125,65 @@ func (c *contract) exercisePeople() {
 	shots := c.peopleShots(eve, other) // whose limit has room for them
 	c.exerciseFormsOf(shots, other)
 	c.exerciseForm(shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(last)})
+	uma, _ := c.newcomer("uma")
+	hers := c.sellerOf(uma)
+	offers := c.transferShots(uma, hers)
+	c.exerciseFormsOf(offers, hers)
 	for range 2 {
 		c.write("DELETE", path+"/invitations/"+c.text(waiting, "invitation_id"), opal, "w", "", "ok")
 	}
 	c.write("POST", "/v1/sellers/"+other+"/invitations", eve, "tim", inviting("tim@example.org", "member"), "ok")
 	open := c.found("tim@example.org", "invitation", last, invitationForm)
 	c.sellers = append(c.sellers, append(shots, shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(open)})...)
+	c.sellers = append(c.sellers, offers...)
+}
+
+// exerciseTransfer gives a seller to a member, and back.
+func (c *contract) exerciseTransfer(path, owner, member string, ownerID, memberID int64) {
+	c.t.Helper()
+	transfer := path + "/transfer"
+	to := func(user int64) string { return fmt.Sprintf(`{"user_id":"%d"}`, user) }
+	c.shoot(shot{Method: "GET", Path: transfer, Token: member, Want: "unknown_offer"})
+	c.write("PUT", transfer, c.token(ownerID, auth.RoleShopper), "o", to(memberID), "step_up_required")
+	c.write("POST", transfer+"/acceptance", c.token(memberID, auth.RoleShopper), "o", "", "step_up_required")
+	c.write("PUT", transfer, owner, "o", to(77), "unknown_member")
+	c.write("PUT", transfer, owner, "o", to(ownerID), "wrong_state")
+	first := c.write("PUT", transfer, owner, "o", to(memberID), "ok")
+	again := c.write("PUT", transfer, owner, "p", to(memberID), "ok")
+	shown := c.shoot(shot{Method: "GET", Path: transfer, Token: member, Want: "ok"})
+	if first.Body != again.Body || shown.Body != first.Body || first.JSON["to"] != fmt.Sprint(memberID) {
+		c.t.Errorf("offered: %s, again: %s, shown: %s", first.Body, again.Body, shown.Body)
+	}
+	c.found("tim@example.org", "owner_offered", "", regexp.MustCompile("Mia Miller"))
+	for range 2 {
+		c.write("DELETE", transfer, member, "d", "", "ok")
+	}
+	c.write("POST", transfer+"/acceptance", member, "a", "", "unknown_offer")
+	c.write("PUT", transfer, owner, "q", to(memberID), "ok")
+	c.write("POST", transfer+"/acceptance", owner, "a", "", "unknown_offer")
+	c.everyValue("UPDATE sellers__ SET state = 'closed' WHERE state = 'open'")
+	c.write("POST", transfer+"/acceptance", member, "a", "", "wrong_state")
+	c.everyValue("UPDATE sellers__ SET state = 'open' WHERE state = 'closed'")
+	for range 2 {
+		if got := c.write("POST", transfer+"/acceptance", member, "a", "", "ok"); got.JSON["role"] != "owner" {
+			c.t.Errorf("accepted: %s", got.Body)
+		}
+	}
+	c.found("opal@example.org", "owner_changed", "", regexp.MustCompile("Mia Miller"))
+	c.write("PUT", transfer, owner, "r", to(memberID), "forbidden")
+	c.write("PUT", transfer, member, "back", to(ownerID), "ok")
+	c.write("POST", transfer+"/acceptance", owner, "back", "", "ok")
+}
+
+// transferShots are requests of all operations by which a seller is given away, by an owner.
+func (c *contract) transferShots(owner, id string) []shot {
+	path := "/v1/sellers/" + id + "/transfer"
+	return []shot{
+		{Method: "GET", Path: path, Token: owner},
+		{Method: "PUT", Path: path, Token: owner, Body: `{"user_id":"77"}`},
+		{Method: "DELETE", Path: path, Token: owner},
+		{Method: "POST", Path: path + "/acceptance", Token: owner},
+	}
 }
 
 // refusedInvitations asks processes of the shop that send no e-mail, and none beyond those that were sent.
@@ -176,7 +231,7 @@ func (c *contract) exerciseTenants(id, member, stranger string) {
 		}
 	}
 	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}")
-	for _, s := range append(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id)...) {
+	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id)) {
 		of := s.Method + " " + operation.Replace(s.Path)
 		if roles[of] == "seller_owner" {
 			s.Token, s.Want = member, "forbidden"

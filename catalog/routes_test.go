@@ -72,6 +72,10 @@ var allowed = map[string][]auth.Role{
 
 	"GET /v1/sellers/{seller_id}/members":                        people,
 	"DELETE /v1/sellers/{seller_id}/members/{user_id}":           people,
+	"GET /v1/sellers/{seller_id}/transfer":                       people,
+	"PUT /v1/sellers/{seller_id}/transfer":                       {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/transfer":                    people,
+	"POST /v1/sellers/{seller_id}/transfer/acceptance":           people,
 	"GET /v1/sellers/{seller_id}/acts":                           people,
 	"GET /v1/sellers/{seller_id}/invitations":                    {web.RoleSellerOwner},
 	"POST /v1/sellers/{seller_id}/invitations":                   {web.RoleSellerOwner},
@@ -98,7 +102,7 @@ var allowed = map[string][]auth.Role{
 var proved = []string{
 	"DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
-	"POST /v1/sellers/{seller_id}/invitations",
+	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
 }
 
 // needed has the scope of each operation that services may call, a second time too.

@@ -107,6 +107,8 @@ var templates = map[string]template{
 	"invitation":         {[]Channel{Email}, map[string]form{"seller": phrase, "code": code, "days": number}, withinMax},
 	"member_joined":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 	"member_removed":     {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
+	"owner_offered":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
+	"owner_changed":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 }
 
 // check returns an error unless a message can be written, and completes it. The error quotes nothing personal.

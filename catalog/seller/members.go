@@ -161,7 +161,7 @@ func (s *Sellers) Remove(ctx context.Context, by Caller, id ids.Seller, user ids
 	return err
 }
 
-// remove takes a user who has a role from a locked seller, and with it the invitations of that user that wait.
+// remove takes a user who has a role from a locked seller, and with it what waits of that user: invitations, and an offer.
 func (c *change) remove(ctx context.Context, id ids.Seller, user ids.User, role, act string) error {
 	if role == roleOwner {
 		var owners int
@@ -177,6 +177,9 @@ func (c *change) remove(ctx context.Context, id ids.Seller, user ids.User, role,
 	}
 	if _, err := c.in.ExecContext(ctx, withdrawAllOf, id, user); err != nil {
 		return db.WriteError("end invitations", err)
+	}
+	if _, err := c.in.ExecContext(ctx, deleteOfferOf, id, user, user); err != nil {
+		return db.WriteError("end offer", err)
 	}
 	if err := c.did(ctx, id, deed{act, userObject(user), roleNone}); err != nil {
 		return err

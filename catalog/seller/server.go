@@ -24,6 +24,10 @@ var Permissions = web.Permissions{
 	"ListInvitations":    {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", Live: true},
 	"Invite":             {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
 	"WithdrawInvitation": {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
+	"ShowOffer":          {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"OfferSeller":        {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
+	"EndOffer":           {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own offer, or one to it"},
+	"AcceptSeller":       {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller, if that is offered to it", StepUp: true},
 	"ListSellerActs":     {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
 
 	"ListReviews":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},

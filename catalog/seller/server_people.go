@@ -88,6 +88,48 @@ func (s server) WithdrawInvitation(ctx context.Context, r api.WithdrawInvitation
 	return api.WithdrawInvitation204Response{}, nil
 }
 
+// ShowOffer implements api.StrictServerInterface.
+func (s server) ShowOffer(ctx context.Context, r api.ShowOfferRequestObject) (api.ShowOfferResponseObject, error) {
+	o, err := s.Offered(ctx, me(ctx), r.SellerID)
+	if err != nil {
+		return nil, err
+	}
+	return api.ShowOffer200JSONResponse(shownOffer(o)), nil
+}
+
+// OfferSeller implements api.StrictServerInterface.
+func (s server) OfferSeller(ctx context.Context, r api.OfferSellerRequestObject) (api.OfferSellerResponseObject, error) {
+	o, err := s.Offer(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, r.Body.UserID)
+	if err != nil {
+		return nil, err
+	}
+	s.changed(ctx, r.SellerID)
+	return api.OfferSeller200JSONResponse(shownOffer(o)), nil
+}
+
+// EndOffer implements api.StrictServerInterface.
+func (s server) EndOffer(ctx context.Context, r api.EndOfferRequestObject) (api.EndOfferResponseObject, error) {
+	if err := s.Sellers.EndOffer(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID); err != nil {
+		return nil, err
+	}
+	s.changed(ctx, r.SellerID)
+	return api.EndOffer204Response{}, nil
+}
+
+// AcceptSeller implements api.StrictServerInterface.
+func (s server) AcceptSeller(ctx context.Context, r api.AcceptSellerRequestObject) (api.AcceptSellerResponseObject, error) {
+	of, err := s.Accept(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID)
+	if err != nil {
+		return nil, err
+	}
+	s.changed(ctx, r.SellerID)
+	return api.AcceptSeller200JSONResponse(shownMembership(&of)), nil
+}
+
+func shownOffer(o Offer) api.SellerOffer {
+	return api.SellerOffer{From: o.From, To: o.To, MadeAt: shown(o.MadeAt), EndsAt: shown(o.EndsAt)}
+}
+
 // ListSellerActs implements api.StrictServerInterface.
 func (s server) ListSellerActs(ctx context.Context, r api.ListSellerActsRequestObject) (api.ListSellerActsResponseObject, error) {
 	before := int64(0)

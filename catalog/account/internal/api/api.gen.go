@@ -96,6 +96,7 @@ const (
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
+	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"

@@ -76,6 +76,7 @@ const (
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownMember         ProblemCode = "unknown_member"
+	UnknownOffer          ProblemCode = "unknown_offer"
 	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
 	UnknownUser           ProblemCode = "unknown_user"
@@ -86,10 +87,13 @@ const (
 
 // Defines values for SellerActAct.
 const (
+	SellerActActEndOffer SellerActAct = "end_offer"
 	SellerActActInvite   SellerActAct = "invite"
 	SellerActActJoin     SellerActAct = "join"
 	SellerActActLeave    SellerActAct = "leave"
+	SellerActActOffer    SellerActAct = "offer"
 	SellerActActRemove   SellerActAct = "remove"
+	SellerActActTransfer SellerActAct = "transfer"
 	SellerActActWithdraw SellerActAct = "withdraw"
 )
 
@@ -257,6 +261,12 @@ type Move struct {
 	To     SellerState  `json:"to"`
 }
 
+// OfferTo defines model for OfferTo.
+type OfferTo struct {
+	// UserID An integer from 1 to 9223372036854775807, in digits.
+	UserID UserID `json:"user_id"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	Code ProblemCode `json:"code"`
@@ -408,6 +418,18 @@ type SellerMove struct {
 // SellerMoveState defines model for SellerMove.State.
 type SellerMoveState string
 
+// SellerOffer defines model for SellerOffer.
+type SellerOffer struct {
+	EndsAt time.Time `json:"ends_at"`
+
+	// From An integer from 1 to 9223372036854775807, in digits.
+	From   UserID    `json:"from"`
+	MadeAt time.Time `json:"made_at"`
+
+	// To An integer from 1 to 9223372036854775807, in digits.
+	To UserID `json:"to"`
+}
+
 // SellerState defines model for SellerState.
 type SellerState string
 
@@ -504,6 +526,24 @@ type MoveSellerParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// EndOfferParams defines parameters for EndOffer.
+type EndOfferParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// OfferSellerParams defines parameters for OfferSeller.
+type OfferSellerParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AcceptSellerParams defines parameters for AcceptSeller.
+type AcceptSellerParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // JoinSellerJSONRequestBody defines body for JoinSeller for application/json ContentType.
 type JoinSellerJSONRequestBody = Acceptance
 
@@ -521,6 +561,9 @@ type InviteJSONRequestBody = Invite
 
 // MoveSellerJSONRequestBody defines body for MoveSeller for application/json ContentType.
 type MoveSellerJSONRequestBody = SellerMove
+
+// OfferSellerJSONRequestBody defines body for OfferSeller for application/json ContentType.
+type OfferSellerJSONRequestBody = OfferTo
 
 type ProblemResponseHeaders struct {
 	Allow           *string
@@ -993,6 +1036,92 @@ func (response MoveSeller200JSONResponse) VisitMoveSellerResponse(w http.Respons
 	return err
 }
 
+type EndOfferRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   EndOfferParams
+}
+
+type EndOfferResponseObject interface {
+	VisitEndOfferResponse(w http.ResponseWriter) error
+}
+
+type EndOffer204Response struct {
+}
+
+func (response EndOffer204Response) VisitEndOfferResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ShowOfferRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+}
+
+type ShowOfferResponseObject interface {
+	VisitShowOfferResponse(w http.ResponseWriter) error
+}
+
+type ShowOffer200JSONResponse SellerOffer
+
+func (response ShowOffer200JSONResponse) VisitShowOfferResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OfferSellerRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   OfferSellerParams
+	Body     *OfferSellerJSONRequestBody
+}
+
+type OfferSellerResponseObject interface {
+	VisitOfferSellerResponse(w http.ResponseWriter) error
+}
+
+type OfferSeller200JSONResponse SellerOffer
+
+func (response OfferSeller200JSONResponse) VisitOfferSellerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptSellerRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   AcceptSellerParams
+}
+
+type AcceptSellerResponseObject interface {
+	VisitAcceptSellerResponse(w http.ResponseWriter) error
+}
+
+type AcceptSeller200JSONResponse Membership
+
+func (response AcceptSeller200JSONResponse) VisitAcceptSellerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListMySellers List the sellers in which the user of the token is somebody. For shoppers.
@@ -1046,6 +1175,18 @@ type StrictServerInterface interface {
 	// MoveSeller Suspend a seller, open it again, close it. For ops and admins.
 	// (PUT /v1/sellers/{seller_id}/state)
 	MoveSeller(ctx context.Context, request MoveSellerRequestObject) (MoveSellerResponseObject, error)
+	// EndOffer Take an offer of a seller back, or decline it. For who offers it and to whom it is offered.
+	// (DELETE /v1/sellers/{seller_id}/transfer)
+	EndOffer(ctx context.Context, request EndOfferRequestObject) (EndOfferResponseObject, error)
+	// ShowOffer Show to whom a seller is offered. For its owners and members.
+	// (GET /v1/sellers/{seller_id}/transfer)
+	ShowOffer(ctx context.Context, request ShowOfferRequestObject) (ShowOfferResponseObject, error)
+	// OfferSeller Offer a seller to one of its members. For its owners.
+	// (PUT /v1/sellers/{seller_id}/transfer)
+	OfferSeller(ctx context.Context, request OfferSellerRequestObject) (OfferSellerResponseObject, error)
+	// AcceptSeller Accept the offer of a seller. For the member to whom it is offered.
+	// (POST /v1/sellers/{seller_id}/transfer/acceptance)
+	AcceptSeller(ctx context.Context, request AcceptSellerRequestObject) (AcceptSellerResponseObject, error)
 }
 
 // Routes has a route for each operation.
@@ -1355,6 +1496,76 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitMoveSellerResponse, nil
+			},
+		},
+		{
+			Operation: "EndOffer", Method: "DELETE", Path: "/v1/sellers/{seller_id}/transfer",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request EndOfferRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.EndOffer(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitEndOfferResponse, nil
+			},
+		},
+		{
+			Operation: "ShowOffer", Method: "GET", Path: "/v1/sellers/{seller_id}/transfer",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowOfferRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowOffer(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowOfferResponse, nil
+			},
+		},
+		{
+			Operation: "OfferSeller", Method: "PUT", Path: "/v1/sellers/{seller_id}/transfer",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request OfferSellerRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(OfferSellerJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.OfferSeller(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitOfferSellerResponse, nil
+			},
+		},
+		{
+			Operation: "AcceptSeller", Method: "POST", Path: "/v1/sellers/{seller_id}/transfer/acceptance",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AcceptSellerRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.AcceptSeller(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAcceptSellerResponse, nil
 			},
 		},
 	}
