@@ -131,7 +131,7 @@ func (c *callCounter) serve() {
 	began := time.Now()
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, assessments, sellers), Permissions: permissions(), Granted: frozen.Granted,
+		Routes: routes(accounts, assessments, sellers), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,

@@ -1,8 +1,10 @@
 package catalog_test
 
 import (
+	"database/sql"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,7 +12,10 @@ import (
 
 	"sluice/catalog"
 	"sluice/core/auth"
+	"sluice/core/db"
+	"sluice/core/ids"
 	"sluice/core/local/contracttest"
+	"sluice/core/shard"
 )
 
 // invitationForm is that of a code of an invitation.
@@ -129,13 +134,122 @@ func (c *contract) exercisePeople() {
 	hers := c.sellerOf(uma)
 	offers := c.transferShots(uma, hers)
 	c.exerciseFormsOf(offers, hers)
+	ina, inaID := c.newcomer("ina")
+	inas := c.sellerOf(ina)
+	c.exerciseAPIKeys(inas, ina, inaID)
+	keys := c.keyShots(ina, inas)
+	c.exerciseFormsOf(keys, inas)
+	c.exerciseScopes(hers, uma, "members:read")
 	for range 2 {
 		c.write("DELETE", path+"/invitations/"+c.text(waiting, "invitation_id"), opal, "w", "", "ok")
 	}
 	c.write("POST", "/v1/sellers/"+other+"/invitations", eve, "tim", inviting("tim@example.org", "member"), "ok")
 	open := c.found("tim@example.org", "invitation", last, invitationForm)
 	c.sellers = append(c.sellers, append(shots, shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(open)})...)
-	c.sellers = append(c.sellers, offers...)
+	c.sellers = append(append(c.sellers, offers...), keys...)
+}
+
+// noPrefix is that of no key.
+const noPrefix = "000000000000"
+
+func keyFor(scope string) string {
+	return fmt.Sprintf(`{"name":"warehouse","scopes":[%q],"days":30}`, scope)
+}
+
+// exerciseAPIKeys makes keys, asks by them, and revokes them.
+func (c *contract) exerciseAPIKeys(id, owner string, ownerID int64) {
+	c.t.Helper()
+	keys := "/v1/sellers/" + id + "/api_keys"
+	c.write("POST", keys, c.token(ownerID, auth.RoleShopper), "k", keyFor("seller:read"), "step_up_required")
+	for _, wrong := range []string{
+		keyFor("seller:write"), strings.Replace(keyFor("seller:read"), "30", "367", 1), strings.Replace(keyFor("seller:read"), "30", "0", 1),
+		strings.Replace(keyFor("seller:read"), "warehouse", "", 1), `{"name":"x","scopes":[],"days":1}`, `{"name":"x","scopes":["seller:read","seller:read"],"days":1}`,
+	} {
+		c.shoot(shot{Method: "POST", Path: keys, Token: owner, Body: wrong, Want: "malformed", Undocumented: true})
+	}
+	made := c.write("POST", keys, owner, "k", keyFor("seller:read"), "ok")
+	if again := c.write("POST", keys, owner, "k", keyFor("seller:read"), "ok"); again.Body != made.Body {
+		c.t.Error("another key under the same Idempotency-Key")
+	}
+	c.write("POST", keys, owner, "k", keyFor("members:read"), "mismatch")
+	key, prefix := c.text(made, "key"), c.text(made, "prefix")
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/application", Token: key, Want: "ok"})
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/members", Token: key, Want: "forbidden"})
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/application", Token: key[:len(key)-1], Want: "unauthorized"})
+	c.shoot(shot{Method: "GET", Path: "/v1/me", Token: key, Want: "forbidden"})
+	for _, other := range c.opened(id) {
+		c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + other + "/application", Token: key, Want: "unknown_seller"})
+	}
+	list := c.shoot(shot{Method: "GET", Path: keys, Token: owner, Want: "ok"})
+	if strings.Count(list.Body, prefix) != 1 || strings.Contains(list.Body, key) || !strings.Contains(list.Body, `"last_used_at"`) {
+		c.t.Errorf("the keys are %s", list.Body)
+	}
+	c.found("ina@example.org", "api_key_made", "", regexp.MustCompile("Mia Miller"))
+	for n := range 19 {
+		c.write("POST", keys, owner, fmt.Sprint("many", n), keyFor("seller:read"), "ok")
+	}
+	c.write("POST", keys, owner, "many19", keyFor("seller:read"), "wrong_state")
+	c.write("POST", keys, owner, "k", keyFor("seller:read"), "ok")
+	for range 2 {
+		c.write("DELETE", keys+"/"+prefix, owner, "r", "", "ok")
+	}
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/application", Token: key, Want: "unauthorized"})
+	c.write("POST", keys, owner, "k", keyFor("seller:read"), "mismatch")
+	c.write("DELETE", keys+"/"+noPrefix, owner, "n", "", "unknown_key")
+	c.shoot(shot{Method: "DELETE", Path: keys + "/" + strings.ToUpper(prefix) + "0", Token: owner, Want: "malformed", Undocumented: true})
+	acts := c.shoot(shot{Method: "GET", Path: "/v1/audit?act=seller.make_key", Token: c.admin, Want: "ok"})
+	if strings.Count(acts.Body, `"act":"seller.make_key"`) != 20 || strings.Contains(acts.Body, key) {
+		c.t.Errorf("the acts are %s", acts.Body)
+	}
+}
+
+// opened are the sellers that a key of another one must not read.
+func (c *contract) opened(but string) (all []string) {
+	c.t.Helper()
+	for _, p := range c.databases().All(shard.Values) {
+		err := db.Rows(c.t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
+			var id ids.Seller
+			err := row.Scan(&id)
+			if id.String() != but {
+				all = append(all, id.String())
+			}
+			return err
+		}, "SELECT seller_id FROM sellers__")
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if len(all) < 2 {
+		c.t.Fatal("there is no other seller")
+	}
+	return all
+}
+
+// exerciseScopes calls every operation by a key with a scope.
+func (c *contract) exerciseScopes(id, owner, scope string) {
+	c.t.Helper()
+	key := c.text(c.write("POST", "/v1/sellers/"+id+"/api_keys", owner, "scope", keyFor(scope), "ok"), "key")
+	for _, o := range catalog.Table() {
+		want := http.StatusForbidden
+		if o.KeyScope == scope || o.Roles == "anybody" {
+			want = http.StatusBadRequest
+		}
+		if got := c.call(o, key); got != want || o.KeyScope != neededOfKeys[o.Method+" "+o.Path] {
+			c.t.Errorf("%s %s by a key for %s: %d, want %d; the table says %q", o.Method, o.Path, scope, got, want, o.KeyScope)
+		}
+	}
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/members", Token: key, Want: "ok"})
+	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id + "/acts", Token: key, Want: "ok"})
+}
+
+// keyShots are requests of all operations about the keys of a seller, by an owner.
+func (c *contract) keyShots(owner, id string) []shot {
+	path := "/v1/sellers/" + id + "/api_keys"
+	return []shot{
+		{Method: "GET", Path: path, Token: owner},
+		{Method: "POST", Path: path, Token: owner, Body: keyFor("seller:read")},
+		{Method: "DELETE", Path: path + "/" + noPrefix, Token: owner},
+	}
 }
 
 // exerciseTransfer gives a seller to a member, and back.
@@ -230,8 +344,8 @@ func (c *contract) exerciseTenants(id, member, stranger string) {
 			roles[o.Method+" "+o.Path] = o.Roles
 		}
 	}
-	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}")
-	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id)) {
+	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}", noPrefix, "{prefix}")
+	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id), c.keyShots("", id)) {
 		of := s.Method + " " + operation.Replace(s.Path)
 		if roles[of] == "seller_owner" {
 			s.Token, s.Want = member, "forbidden"

@@ -32,6 +32,7 @@ type Allowed struct {
 	Operation string `json:"operation"`
 	Roles     string `json:"roles"`
 	Scope     string `json:"scope,omitempty"`
+	KeyScope  string `json:"key_scope,omitempty"` // that an API key of a seller needs
 	On        string `json:"on"`
 	StepUp    bool   `json:"step_up,omitzero"` // the session must have been proved lately
 }
@@ -42,7 +43,7 @@ func Table() []Allowed {
 	var table []Allowed
 	for _, r := range routes(nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
-		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.On, p.StepUp})
+		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp})
 	}
 	slices.SortFunc(table, func(a, b Allowed) int {
 		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)

@@ -20,6 +20,7 @@ var everyRole = []auth.Role{auth.RoleNone, auth.RoleShopper, auth.RoleService, a
 var (
 	reviewers = []auth.Role{web.RoleSupport, web.RoleOps}
 	people    = []auth.Role{web.RoleSellerMember, web.RoleSellerOwner}
+	readers   = append(slices.Clone(people), web.RoleSellerKey)
 )
 
 // allowed has the table a second time, literally: a change of who may do what is seen here.
@@ -61,7 +62,7 @@ var allowed = map[string][]auth.Role{
 	"GET /v1/me/sellers":                           {auth.RoleShopper},
 	"POST /v1/sellers":                             {auth.RoleShopper},
 	"GET /v1/sellers/{seller_id}":                  everyRole,
-	"GET /v1/sellers/{seller_id}/application":      {web.RoleSellerMember, web.RoleSellerOwner},
+	"GET /v1/sellers/{seller_id}/application":      readers,
 	"PUT /v1/sellers/{seller_id}/application":      {web.RoleSellerOwner},
 	"PUT /v1/sellers/{seller_id}/state":            {auth.RoleAdmin, web.RoleOps},
 	"POST /v1/me/sellers":                          {auth.RoleShopper},
@@ -70,13 +71,16 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/seller_reviews/{seller_id}/claim":    reviewers,
 	"POST /v1/seller_reviews/{seller_id}/decision": reviewers,
 
-	"GET /v1/sellers/{seller_id}/members":                        people,
+	"GET /v1/sellers/{seller_id}/members":                        readers,
 	"DELETE /v1/sellers/{seller_id}/members/{user_id}":           people,
 	"GET /v1/sellers/{seller_id}/transfer":                       people,
 	"PUT /v1/sellers/{seller_id}/transfer":                       {web.RoleSellerOwner},
 	"DELETE /v1/sellers/{seller_id}/transfer":                    people,
 	"POST /v1/sellers/{seller_id}/transfer/acceptance":           people,
-	"GET /v1/sellers/{seller_id}/acts":                           people,
+	"GET /v1/sellers/{seller_id}/acts":                           readers,
+	"GET /v1/sellers/{seller_id}/api_keys":                       {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/api_keys":                      {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/api_keys/{prefix}":           {web.RoleSellerOwner},
 	"GET /v1/sellers/{seller_id}/invitations":                    {web.RoleSellerOwner},
 	"POST /v1/sellers/{seller_id}/invitations":                   {web.RoleSellerOwner},
 	"DELETE /v1/sellers/{seller_id}/invitations/{invitation_id}": {web.RoleSellerOwner},
@@ -100,9 +104,16 @@ var allowed = map[string][]auth.Role{
 
 // proved are the operations that want a session which was proved lately, literally too.
 var proved = []string{
-	"DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
+	"POST /v1/sellers/{seller_id}/api_keys", "DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
+}
+
+// neededOfKeys has the scope of each operation that API keys may call, a second time too.
+var neededOfKeys = map[string]string{
+	"GET /v1/sellers/{seller_id}/application": "seller:read",
+	"GET /v1/sellers/{seller_id}/members":     "members:read",
+	"GET /v1/sellers/{seller_id}/acts":        "members:read",
 }
 
 // needed has the scope of each operation that services may call, a second time too.
@@ -115,7 +126,7 @@ var needed = map[string]string{
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
-		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{assessment_id}", "sign_up.7")
+		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{assessment_id}", "sign_up.7")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -205,7 +216,7 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 		if !ok {
 			t.Errorf("the test does not know %s %s", o.Method, o.Path)
 		}
-		for role := auth.RoleShopper; role <= web.RoleSellerOwner; role++ {
+		for role := auth.RoleShopper; role <= web.RoleSellerKey; role++ {
 			if told := o.Roles == "anybody" || slices.Contains(strings.Split(o.Roles, ", "), web.Word(role)); told != slices.Contains(may, role) && len(may) != len(everyRole) {
 				t.Errorf("%s %s: the table says %q of %s", o.Method, o.Path, o.Roles, web.Word(role))
 			}
@@ -223,7 +234,7 @@ func TestEveryRoleAtEveryOperation(t *testing.T) {
 			}
 		}
 	}
-	if slices.Sort(stepUp); !slices.Equal(stepUp, proved) {
+	if slices.Sort(stepUp); !slices.Equal(stepUp, slices.Sorted(slices.Values(proved))) {
 		t.Errorf("proved sessions are wanted by %q, want %q", stepUp, proved)
 	}
 }

@@ -335,7 +335,7 @@ func (c *contract) exerciseFormsOf(all []shot, id string) {
 // exerciseSellersOutage takes the tables of sellers away.
 func (c *contract) exerciseSellersOutage() {
 	c.t.Helper()
-	c.everyValue("RENAME TABLE sellers__ TO no_sellers__, seller_members__ TO no_members__")
+	c.everyValue("RENAME TABLE sellers__ TO no_sellers__, seller_members__ TO no_members__, seller_api_keys__ TO no_keys__")
 	for _, s := range c.sellers {
 		s.Want = "unavailable"
 		c.shoot(s)

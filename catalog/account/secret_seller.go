@@ -51,3 +51,10 @@ func (s *Secret) ProveInvitation(seller ids.Seller, id ids.Invitation) [sha256.S
 func (s *Secret) IndexInvited(seller ids.Seller, address string) [sha256.Size]byte {
 	return sumOf(s.indexes, []byte(purposeInvitation), number(seller), []byte(address))
 }
+
+// DrawKey draws what an API key of a seller follows from. A repetition of the request draws the same.
+func (s *Secret) DrawKey(seller ids.Seller, user ids.User, key string) (seed [28]byte) {
+	of := sumOf(s.codes, []byte("api key"), number(seller), number(user), []byte(key))
+	copy(seed[:], of[:])
+	return seed
+}

@@ -23,10 +23,9 @@ const (
 	countWaiting = "SELECT COUNT(*), COALESCE(SUM(seller_id = ?), 0) FROM sellers__ WHERE applicant = ? AND state IN ('applied', 'in_review')"
 	updateSealed = "UPDATE sellers__ SET application = ?, version = version + 1 WHERE seller_id = ? AND state = 'applied' AND version = ?"
 
-	// The row of the member makes sure that a seller's people read their own seller only.
 	selectApplication = "SELECT s.state, s.version, s.applied_at, s.application, " +
 		"COALESCE((SELECT h.reason FROM seller_history__ AS h WHERE h.seller_id = s.seller_id AND h.to_state = 'rejected'), '') " +
-		"FROM sellers__ AS s JOIN seller_members__ AS m ON m.seller_id = s.seller_id WHERE s.seller_id = ? AND m.user_id = ?"
+		"FROM sellers__ AS s WHERE " + isReader
 	selectPublic = "SELECT state, application FROM sellers__ WHERE seller_id = ?"
 	selectMine   = "SELECT s.seller_id, s.state, s.version, s.applied_at, m.role FROM seller_members__ AS m JOIN sellers__ AS s ON s.seller_id = m.seller_id " +
 		"WHERE m.user_id = ? ORDER BY s.applied_at, s.seller_id LIMIT ?"
@@ -164,12 +163,12 @@ type Applied struct {
 	Reason string // why it was rejected
 }
 
-// Application shows one of the people of a seller what it applied with.
-func (s *Sellers) Application(ctx context.Context, user ids.User, id ids.Seller) (Applied, error) {
+// Application shows what a seller applied with.
+func (s *Sellers) Application(ctx context.Context, by Reader, id ids.Seller) (Applied, error) {
 	p := s.at(id)
 	a := Applied{Seller: Seller{ID: id}}
 	var sealed []byte
-	err := p.In(p.Writer()).QueryRowContext(ctx, selectApplication, id, user).Scan(&a.State, &a.Version, &a.AppliedAt, &sealed, &a.Reason)
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectApplication, by.of(id)...).Scan(&a.State, &a.Version, &a.AppliedAt, &sealed, &a.Reason)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Applied{}, errUnknown

@@ -43,7 +43,7 @@ const (
 	selectInvitations = "SELECT me.role, i.invitation_id, i.role, i.personal, i.invited_by, i.made_at, i.ends_at FROM seller_members__ AS me " +
 		"LEFT JOIN seller_invitations__ AS i ON i.seller_id = me.seller_id AND i.state = 'waiting' AND i.ends_at > NOW(3) " +
 		"WHERE me.seller_id = ? AND me.user_id = ? ORDER BY i.made_at, i.invitation_id LIMIT ?"
-	selectInviter = "SELECT m.role, s.state FROM seller_members__ AS m JOIN sellers__ AS s ON s.seller_id = m.seller_id WHERE m.seller_id = ? AND m.user_id = ?"
+	selectRoleState = "SELECT m.role, s.state FROM seller_members__ AS m JOIN sellers__ AS s ON s.seller_id = m.seller_id WHERE m.seller_id = ? AND m.user_id = ?"
 )
 
 // The states of an invitation that programs name.
@@ -93,7 +93,11 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 	if !localeForm.MatchString(whom.Locale) {
 		return Invitation{}, malformed("/locale", "want a language, such as de or de-AT")
 	}
-	if err := s.mayInvite(ctx, by.User, id); err != nil { // before it is counted for the recipient
+	state, err := s.ownerOf(ctx, by.User, id)
+	if err == nil {
+		err = hires(state)
+	}
+	if err != nil { // before it is counted for the recipient
 		return Invitation{}, err
 	}
 	if err := s.messenger.Allow(ctx, string(whom.Email), by.Address); err != nil {
@@ -137,21 +141,20 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 	return done, err
 }
 
-// mayInvite refuses who is no owner of a seller that has people.
-func (s *Sellers) mayInvite(ctx context.Context, user ids.User, id ids.Seller) error {
+// ownerOf refuses who is no owner of a seller, and returns the seller's state.
+func (s *Sellers) ownerOf(ctx context.Context, user ids.User, id ids.Seller) (state State, err error) {
 	p := s.at(id)
 	var role string
-	var state State
-	err := p.In(p.Writer()).QueryRowContext(ctx, selectInviter, id, user).Scan(&role, &state)
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectRoleState, id, user).Scan(&role, &state)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return errUnknown
+		return state, errUnknown
 	case err != nil:
-		return readError(p, err)
+		return state, readError(p, err)
 	case role != roleOwner:
-		return errForbidden
+		return state, errForbidden
 	}
-	return hires(state)
+	return state, nil
 }
 
 // hires refuses to change the people of a seller that has not opened: nobody has verified the name that its invitations would have.

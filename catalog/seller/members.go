@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	// The second row of the member makes sure that a seller's people read their own seller only.
-	selectMembers = "SELECT m.user_id, m.role, m.since FROM seller_members__ AS m JOIN seller_members__ AS me ON me.seller_id = m.seller_id AND me.user_id = ? " +
-		"WHERE m.seller_id = ? ORDER BY m.since, m.user_id LIMIT ?"
+	selectMembers = "SELECT m.user_id, m.role, m.since FROM sellers__ AS s JOIN seller_members__ AS m ON m.seller_id = s.seller_id WHERE " + isReader +
+		" ORDER BY m.since, m.user_id LIMIT ?"
 	countOwners  = "SELECT COUNT(*) FROM seller_members__ WHERE seller_id = ? AND role = 'owner'"
 	countMembers = "SELECT COUNT(*) FROM seller_members__ WHERE seller_id = ?"
 	deleteMember = "DELETE FROM seller_members__ WHERE seller_id = ? AND user_id = ?"
@@ -42,15 +41,15 @@ type Member struct {
 	Since time.Time
 }
 
-// Members lists the people of a seller, for one of them. Those who have been there longest come first.
-func (s *Sellers) Members(ctx context.Context, user ids.User, id ids.Seller) (all []Member, err error) {
+// Members lists the people of a seller. Those who have been there longest come first.
+func (s *Sellers) Members(ctx context.Context, by Reader, id ids.Seller) (all []Member, err error) {
 	p := s.at(id)
 	err = db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
 		var m Member
 		err := row.Scan(&m.User, &m.Role, &m.Since)
 		all = append(all, m)
 		return err
-	}, selectMembers, user, id, membersMax)
+	}, selectMembers, append(by.of(id), membersMax)...)
 	switch {
 	case err != nil:
 		return nil, readError(p, err)

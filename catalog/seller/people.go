@@ -19,10 +19,11 @@ import (
 const (
 	insertAct = "INSERT INTO seller_acts__ (seller_id, at, actor, act, object, role) VALUES (?, NOW(3), ?, ?, ?, ?)"
 
-	// The row of the member makes sure that a seller's people read their own seller only. One without acts has a row of NULLs.
-	selectActs = "SELECT a.act_id, a.at, a.actor, a.act, a.object, a.role FROM seller_members__ AS me " +
-		"LEFT JOIN seller_acts__ AS a ON a.seller_id = me.seller_id AND a.act_id < ? " +
-		"WHERE me.seller_id = ? AND me.user_id = ? ORDER BY a.act_id DESC LIMIT ?"
+	// isReader makes sure that people, and systems, read the rows of their own seller only.
+	isReader = "s.seller_id = ? AND (s.seller_id = ? OR EXISTS (SELECT 1 FROM seller_members__ AS me WHERE me.seller_id = s.seller_id AND me.user_id = ?))"
+	// A seller without acts has a row of NULLs.
+	selectActs = "SELECT a.act_id, a.at, a.actor, a.act, a.object, a.role FROM sellers__ AS s " +
+		"LEFT JOIN seller_acts__ AS a ON a.seller_id = s.seller_id AND a.act_id < ? WHERE " + isReader + " ORDER BY a.act_id DESC LIMIT ?"
 	selectAct    = "SELECT at FROM seller_acts__ WHERE seller_id = ? AND act_id = ?"
 	selectSealed = "SELECT application FROM sellers__ WHERE seller_id = ?"
 )
@@ -57,6 +58,19 @@ type deed struct {
 
 // did writes a deed down, for the people of the seller and in the audit log.
 func (c *change) did(ctx context.Context, id ids.Seller, d deed) error {
+	if err := c.writeDown(ctx, id, d); err != nil {
+		return err
+	}
+	changes := []audit.Change{{Name: "about", After: d.object}}
+	if d.role != "" {
+		changes = append(changes, audit.Change{Name: "role", After: d.role})
+	}
+	c.act = &audit.Act{Author: c.by.Author, Act: "seller." + d.act, Object: "seller:" + id.String(), Changes: changes}
+	return nil
+}
+
+// writeDown writes a deed down for the people of the seller.
+func (c *change) writeDown(ctx context.Context, id ids.Seller, d deed) error {
 	done, err := c.in.ExecContext(ctx, insertAct, id, c.by.Actor, d.act, d.object, d.role)
 	if err == nil {
 		c.deed, err = done.LastInsertId()
@@ -64,11 +78,6 @@ func (c *change) did(ctx context.Context, id ids.Seller, d deed) error {
 	if err != nil {
 		return db.WriteError("write an act", err)
 	}
-	changes := []audit.Change{{Name: "about", After: d.object}}
-	if d.role != "" {
-		changes = append(changes, audit.Change{Name: "role", After: d.role})
-	}
-	c.act = &audit.Act{Author: c.by.Author, Act: "seller." + d.act, Object: "seller:" + id.String(), Changes: changes}
 	return nil
 }
 
@@ -138,15 +147,24 @@ type Done struct {
 	id int64
 }
 
+// Reader is who reads the rows of a seller: one of its people, or a system that has a key of it. The zero value is nobody.
+type Reader struct {
+	User ids.User
+	Key  ids.Seller // whose key it is
+}
+
+// of are the values of isReader.
+func (r Reader) of(id ids.Seller) []any { return []any{id, int64(r.Key), int64(r.User)} }
+
 // Acts lists what the people of a seller did about each other, the newest first, before an act: 0 is the end. Next is 0 after the
 // last page.
-func (s *Sellers) Acts(ctx context.Context, user ids.User, id ids.Seller, before int64, limit int) (all []Done, next int64, err error) {
+func (s *Sellers) Acts(ctx context.Context, by Reader, id ids.Seller, before int64, limit int) (all []Done, next int64, err error) {
 	if before == 0 {
 		before = 1<<63 - 1
 	}
-	p, member := s.at(id), false
+	p, known := s.at(id), false
 	err = db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-		member = true
+		known = true
 		var n sql.NullInt64
 		var at sql.NullTime
 		var actor, act, object, role sql.NullString
@@ -155,11 +173,11 @@ func (s *Sellers) Acts(ctx context.Context, user ids.User, id ids.Seller, before
 			all = append(all, Done{at.Time, actor.String, act.String, object.String, role.String, n.Int64})
 		}
 		return err
-	}, selectActs, before, id, user, limit+1)
+	}, selectActs, append(append([]any{before}, by.of(id)...), limit+1)...)
 	switch {
 	case err != nil:
 		return nil, 0, readError(p, err)
-	case !member:
+	case !known:
 		return nil, 0, errUnknown
 	case len(all) > limit:
 		return all[:limit], all[limit-1].id, nil

@@ -148,7 +148,7 @@ func (s *sellers) hire(of ids.Seller, by, user ids.User, role string) {
 // people are those of a seller, as one of them sees them.
 func (s *sellers) people(of ids.Seller, by ids.User) string {
 	s.t.Helper()
-	all, err := s.Members(s.t.Context(), by, of)
+	all, err := s.Members(s.t.Context(), seller.Reader{User: by}, of)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestWhoIsRemovedIsGone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	_, err := s.Members(ctx, 2, id)
+	_, err := s.Members(ctx, seller.Reader{User: 2}, id)
 	refused(t, "who was removed", err, "unknown_seller")
 	_, err = s.Join(ctx, s.by(9), code)
 	refused(t, "whom that user has invited", err, "invitation_refused")
@@ -320,7 +320,7 @@ func TestWhoIsRemovedIsGone(t *testing.T) {
 	if !slices.Contains(s.others.told, "member_removed 2") || slices.Contains(s.others.told, "member_removed 3") {
 		t.Errorf("told: %v", s.others.told)
 	}
-	acts, next, err := s.Acts(ctx, 1, id, 0, 100)
+	acts, next, err := s.Acts(ctx, seller.Reader{User: 1}, id, 0, 100)
 	var words []string
 	for _, a := range acts {
 		words = append(words, strings.TrimSpace(a.Act+" "+a.Role))
@@ -331,7 +331,7 @@ func TestWhoIsRemovedIsGone(t *testing.T) {
 	}
 	var pages []string
 	for before := int64(0); ; {
-		page, next, err := s.Acts(ctx, 1, id, before, 3)
+		page, next, err := s.Acts(ctx, seller.Reader{User: 1}, id, before, 3)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -293,7 +293,7 @@ func TestSealedElsewhere(t *testing.T) {
 	if _, err := pb.In(pb.Writer()).ExecContext(t.Context(), "UPDATE sellers__ SET application = ? WHERE seller_id = ?", sealed, b); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Application(t.Context(), 1, b); err == nil {
+	if got, err := s.Application(t.Context(), seller.Reader{User: 1}, b); err == nil {
 		t.Errorf("opened as %+v", got)
 	}
 }

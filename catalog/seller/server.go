@@ -10,16 +10,19 @@ import (
 	"sluice/core/ids"
 )
 
+// readers are who reads what all people of a seller may read.
+var readers = web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner, web.RoleSellerKey)
+
 // Permissions says who may call which operation.
 var Permissions = web.Permissions{
 	"Apply":             {Roles: web.RolesOf(auth.RoleShopper), On: "a seller of its own"},
 	"ListMySellers":     {Roles: web.RolesOf(auth.RoleShopper), On: "the sellers in which it is somebody"},
 	"ShowSeller":        {Roles: web.Anybody, On: "any seller that has opened"},
-	"ShowApplication":   {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"ShowApplication":   {Roles: readers, KeyScope: ScopeSeller, On: "its own seller", Live: true},
 	"ChangeApplication": {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
 
 	"JoinSeller":         {Roles: web.RolesOf(auth.RoleShopper), On: "a seller that has invited it"},
-	"ListMembers":        {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"ListMembers":        {Roles: readers, KeyScope: ScopeMembers, On: "its own seller", Live: true},
 	"RemoveMember":       {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller; a member only itself"},
 	"ListInvitations":    {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", Live: true},
 	"Invite":             {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
@@ -28,7 +31,10 @@ var Permissions = web.Permissions{
 	"OfferSeller":        {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
 	"EndOffer":           {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own offer, or one to it"},
 	"AcceptSeller":       {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller, if that is offered to it", StepUp: true},
-	"ListSellerActs":     {Roles: web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner), On: "its own seller", Live: true},
+	"ListKeys":           {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", Live: true},
+	"MakeKey":            {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller", StepUp: true},
+	"RevokeKey":          {Roles: web.RolesOf(web.RoleSellerOwner), On: "its own seller"},
+	"ListSellerActs":     {Roles: readers, KeyScope: ScopeMembers, On: "its own seller", Live: true},
 
 	"ListReviews":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
 	"ShowReview":   {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
@@ -47,6 +53,11 @@ var _ api.StrictServerInterface = server{}
 
 // me is the user of the token of a request.
 func me(ctx context.Context) ids.User { return ids.User(web.Who(ctx).Subject) }
+
+// reader is who reads something of a seller.
+func reader(ctx context.Context) Reader {
+	return Reader{User: me(ctx), Key: ids.Seller(web.Tenant(ctx))}
+}
 
 // caller is who asks for a write.
 func caller(ctx context.Context, key string) Caller {
@@ -79,7 +90,7 @@ func (s server) ChangeApplication(ctx context.Context, r api.ChangeApplicationRe
 
 // ShowApplication implements api.StrictServerInterface.
 func (s server) ShowApplication(ctx context.Context, r api.ShowApplicationRequestObject) (api.ShowApplicationResponseObject, error) {
-	a, err := s.Application(ctx, me(ctx), r.SellerID)
+	a, err := s.Application(ctx, reader(ctx), r.SellerID)
 	if err != nil {
 		return nil, err
 	}

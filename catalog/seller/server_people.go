@@ -28,7 +28,7 @@ func (s server) JoinSeller(ctx context.Context, r api.JoinSellerRequestObject) (
 
 // ListMembers implements api.StrictServerInterface.
 func (s server) ListMembers(ctx context.Context, r api.ListMembersRequestObject) (api.ListMembersResponseObject, error) {
-	all, err := s.Members(ctx, me(ctx), r.SellerID)
+	all, err := s.Members(ctx, reader(ctx), r.SellerID)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (s server) ListSellerActs(ctx context.Context, r api.ListSellerActsRequestO
 		}
 		before = n
 	}
-	all, next, err := s.Acts(ctx, me(ctx), r.SellerID, before, r.Params.Limit.Or(actsLimit))
+	all, next, err := s.Acts(ctx, reader(ctx), r.SellerID, before, r.Params.Limit.Or(actsLimit))
 	if err != nil {
 		return nil, err
 	}

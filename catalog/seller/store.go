@@ -13,6 +13,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/apikey"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
@@ -40,6 +41,8 @@ type Sealer interface {
 	DrawInvitation(seller ids.Seller, user ids.User, key string) ids.Invitation
 	// ProveInvitation is what only who got an invitation knows of it.
 	ProveInvitation(seller ids.Seller, id ids.Invitation) [sha256.Size]byte
+	// DrawKey draws what an API key follows from.
+	DrawKey(seller ids.Seller, user ids.User, key string) [28]byte
 	// IndexInvited stands for an address that a seller invites.
 	IndexInvited(seller ids.Seller, address string) [sha256.Size]byte
 }
@@ -84,12 +87,16 @@ type Sellers struct {
 	sealer    Sealer
 	accounts  Accounts
 	messenger Messenger
+	keys      *apikey.Keys
 	acts      audit.Log
 }
 
 // New makes the sellers.
 func New(cfg Config) *Sellers {
-	return &Sellers{databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger}
+	return &Sellers{
+		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger,
+		keys: apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers),
+	}
 }
 
 // topic has the events of sellers. Their aggregate is the seller.
@@ -99,7 +106,7 @@ const topic = "sluice.sellers.v1"
 func (s *Sellers) Work() work.Owner {
 	return work.Owner{
 		Name: owner, Kind: shard.Values, Topics: []string{topic},
-		Tasks: map[string]task.Handler{taskInvite: s.sendInvitation, taskTell: s.tellPerson},
+		Tasks: map[string]task.Handler{taskInvite: s.sendInvitation, taskTell: s.tellPerson, taskKey: s.noteKey},
 		Times: []work.Time{
 			{Item: schedule.Item{Name: "end_invitations", Every: time.Hour, At: 23 * time.Minute}, Everywhere: true, Do: s.endInvitations},
 		},

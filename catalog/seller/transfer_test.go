@@ -123,7 +123,7 @@ func TestAcceptOrLeave(t *testing.T) {
 		if err := group.Wait(); err != nil {
 			t.Error(err)
 		}
-		all, err := s.Members(ctx, 2, id)
+		all, err := s.Members(ctx, seller.Reader{User: 2}, id)
 		if err != nil || !slices.ContainsFunc(all, func(m seller.Member) bool { return m.User == 2 && m.Role == "owner" }) {
 			t.Errorf("%+v, %v", all, err)
 		}

@@ -195,7 +195,7 @@ func (r *CatalogRoutes) Run(c *Console) error {
 		if o.StepUp {
 			stepUp = "yes"
 		}
-		t.row(o.Method, o.Path, o.Roles, cmp.Or(o.Scope, "-"), stepUp, o.On)
+		t.row(o.Method, o.Path, o.Roles, cmp.Or(o.Scope, o.KeyScope, "-"), stepUp, o.On)
 	}
 	t.flush()
 	return nil

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"sluice/core/config"
 	"sluice/core/db"
@@ -144,7 +146,7 @@ func TestOnlyTheWholeKeyIsOne(t *testing.T) {
 		refused(key[:i] + string(other) + key[i+1:])
 	}
 	for range 20 { // of the right form, behind the right prefix
-		guess, _ := draw()
+		guess, _ := draw().key()
 		body := mark + prefix + guess.Reveal()[len(mark)+prefixDigits:len(guess)-checkDigits]
 		refused(body + check(body))
 	}
@@ -351,7 +353,7 @@ func TestFormOfKeys(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for range 1000 {
-		key, prefix := draw()
+		key, prefix := draw().key()
 		read, ok := prefixOf(key.Reveal())
 		if !ok || read != prefix || seen[prefix] || len(key) != keyDigits {
 			t.Fatalf("%q has the prefix %q, %v", key.Reveal(), read, ok)
@@ -360,3 +362,55 @@ func TestFormOfKeys(t *testing.T) {
 	}
 	var _ config.Secret
 }
+
+// TestDerivedKeyIsMadeOnce makes the key of a seed many times at once, and then for others.
+func TestDerivedKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	seed := draw()
+	var written atomic.Int64
+	derive := func(holder int64, name string, life time.Duration, scopes ...string) (string, error) {
+		secret, key, err := k.Derive(t.Context(), seed, holder, name, scopes, life, func(*sql.Tx, place.Place, string) error {
+			written.Add(1)
+			return nil
+		})
+		if err == nil && (key.Holder != holder || key.Name != name || key.EndsAt.Sub(key.MadeAt) != life) {
+			t.Errorf("%+v", key)
+		}
+		return secret.Reveal(), err
+	}
+	want, _ := seed.key()
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			got, err := derive(7, "a system", time.Hour, "stock:read")
+			if err == nil && got != want.Reveal() {
+				err = errors.New("another key")
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil || written.Load() != 1 {
+		t.Errorf("written down %d times, %v", written.Load(), err)
+	}
+	if key, err := k.Verify(t.Context(), want.Reveal()); err != nil || key.Holder != 7 {
+		t.Errorf("%+v, %v", key, err)
+	}
+	for what, err := range map[string]error{
+		"holder": second(derive(8, "a system", time.Hour, "stock:read")), "name": second(derive(7, "another", time.Hour, "stock:read")),
+		"life": second(derive(7, "a system", 2*time.Hour, "stock:read")), "scope": second(derive(7, "a system", time.Hour, "stock:write")),
+	} {
+		if !errors.Is(err, ErrMade) {
+			t.Errorf("another %s: %v", what, err)
+		}
+	}
+	_, prefix := seed.key()
+	if err := k.Revoke(t.Context(), 7, prefix, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := derive(7, "a system", time.Hour, "stock:read"); !errors.Is(err, ErrMade) || written.Load() != 1 {
+		t.Errorf("after it was revoked: %v", err)
+	}
+}
+
+func second[A any](_ A, err error) error { return err }

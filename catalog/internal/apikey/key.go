@@ -24,16 +24,28 @@ const (
 	keyDigits    = len(mark) + prefixDigits + 1 + secretDigits + checkDigits
 )
 
-var digits = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// draw draws a key.
-func draw() (key config.Secret, prefix string) {
-	var random [28]byte         // 8 for the prefix, of which the digits take 60 bits, and 20
-	_, _ = rand.Read(random[:]) // it never fails
-	prefix = digits.EncodeToString(random[:8])[:prefixDigits]
-	text := mark + prefix + "_" + digits.EncodeToString(random[8:])
+var digits = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
+
+// Seed is what a key follows from: 8 bytes for the prefix, of which the digits take 60 bits, and 20 that nobody may guess.
+type Seed [28]byte
+
+// draw draws a seed.
+func draw() (seed Seed) {
+	_, _ = rand.Read(seed[:]) // it never fails
+	return seed
+}
+
+// key is the key of a seed.
+func (s Seed) key() (key config.Secret, prefix string) {
+	prefix = digits.EncodeToString(s[:8])[:prefixDigits]
+	text := mark + prefix + "_" + digits.EncodeToString(s[8:])
 	return config.Secret(text + check(text)), prefix
 }
+
+// Is reports whether a text is meant to be a key, good or not.
+func Is(text string) bool { return strings.HasPrefix(text, mark) }
 
 // check are the last digits of a key.
 func check(text string) string {
@@ -49,11 +61,16 @@ func prefixOf(key string) (prefix string, ok bool) {
 	}
 	body := key[:len(key)-checkDigits]
 	for _, c := range []byte(body[len(mark):]) {
-		if c != '_' && !strings.ContainsRune("0123456789abcdefghjkmnpqrstvwxyz", rune(c)) {
+		if c != '_' && !strings.ContainsRune(alphabet, rune(c)) {
 			return "", false
 		}
 	}
 	return body[len(mark) : len(mark)+prefixDigits], check(body) == key[len(body):]
+}
+
+// IsPrefix reports whether a text has the form of a prefix.
+func IsPrefix(text string) bool {
+	return len(text) == prefixDigits && !strings.ContainsFunc(text, func(c rune) bool { return !strings.ContainsRune(alphabet, c) })
 }
 
 // hash is what is kept of a key. It is a plain hash, because nobody can guess 160 bits.

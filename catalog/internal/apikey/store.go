@@ -62,6 +62,8 @@ var (
 	ErrForm = errors.New("no such API key is made")
 	// ErrTooMany means that a holder has as many keys as it may have.
 	ErrTooMany = fmt.Errorf("the holder has %d API keys: revoke one first", PerHolderMax)
+	// ErrMade means that a seed has made another key than the one that is asked for, or one that is not good any more.
+	ErrMade = errors.New("the API key was made as another one, or has ended")
 	// ErrUnknown means that a holder has no such key.
 	ErrUnknown = errors.New("there is no such API key")
 )
@@ -71,7 +73,7 @@ type Keys struct {
 	databases *place.Databases
 	scopes    []string
 
-	insert, find, used, list, knows, count, revoke string
+	insert, find, look, used, list, knows, count, revoke string
 }
 
 // Of returns the keys of an owner, and the scopes that they may have.
@@ -82,6 +84,7 @@ func Of(owner string, databases *place.Databases, scopes ...string) *Keys {
 		databases: databases, scopes: scopes,
 		insert: "INSERT INTO " + name + " (prefix, hash, holder, name, scopes, made_at, ends_at) VALUES (?, ?, ?, ?, ?, NOW(3), NOW(3) + INTERVAL ? SECOND)",
 		find:   "SELECT hash, " + columns + ", last_used_at IS NULL OR last_used_at < NOW(3) - INTERVAL ? SECOND FROM " + name + " WHERE prefix = ?" + good,
+		look:   "SELECT hash, " + columns + ", revoked_at IS NULL AND ends_at > NOW(3) FROM " + name + " WHERE prefix = ?",
 		used:   "UPDATE " + name + " SET last_used_at = NOW(3) WHERE prefix = ?",
 		list:   "SELECT " + columns + ", revoked_at IS NULL AND ends_at > NOW(3) AS good FROM " + name + " WHERE holder = ? ORDER BY good DESC, made_at DESC, prefix LIMIT ?",
 		knows:  "SELECT COUNT(*) FROM " + name + " WHERE prefix = ? AND holder = ?",
@@ -109,38 +112,21 @@ func (k *Keys) check(name string, scopes []string, life time.Duration) error {
 	return nil
 }
 
+// With is called in the transaction that makes or ends a key, so that it can be written down who did.
+type With func(tx *sql.Tx, p place.Place, prefix string) error
+
 // Make makes a key of a holder, and returns it: nobody can show it again. Two that are made at once may be one more than a holder
-// may have. With is called in the transaction that makes it, so that it can be written down who did; it may be nil.
-func (k *Keys) Make(ctx context.Context, holder int64, name string, scopes []string, life time.Duration, with func(tx *sql.Tx, p place.Place, prefix string) error) (key config.Secret, prefix string, err error) {
+// may have. With may be nil.
+func (k *Keys) Make(ctx context.Context, holder int64, name string, scopes []string, life time.Duration, with With) (key config.Secret, prefix string, err error) {
 	if err := k.check(name, scopes, life); err != nil {
 		return "", "", err
 	}
-	have := 0
-	for _, p := range k.databases.All(shard.Values) {
-		var here int
-		if err := p.In(p.Writer()).QueryRowContext(ctx, k.count, holder).Scan(&here); err != nil {
-			return "", "", fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("API keys", "api_keys", err))
-		}
-		have += here
-	}
-	if have >= PerHolderMax {
-		return "", "", ErrTooMany
+	if err := k.room(ctx, holder); err != nil {
+		return "", "", err
 	}
 	for range duplicatesMax {
-		key, prefix = draw()
-		sum := hash(key.Reveal())
-		p := k.at(prefix)
-		_, err = p.Write(ctx, "an API key", func(tx *sql.Tx) error {
-			_, err := p.In(tx).ExecContext(ctx, k.insert, prefix, sum[:], holder, name, strings.Join(scopes, " "), int64(life/time.Second))
-			switch {
-			case err != nil:
-				return db.WriteError("write an API key", err)
-			case with != nil:
-				return with(tx, p, prefix)
-			}
-			return nil
-		})
-		if db.Answer(err) != db.AnswerDuplicate {
+		key, prefix = draw().key()
+		if err = k.write(ctx, key, prefix, holder, name, scopes, life, with); db.Answer(err) != db.AnswerDuplicate {
 			break
 		}
 	}
@@ -148,6 +134,82 @@ func (k *Keys) Make(ctx context.Context, holder int64, name string, scopes []str
 		return "", "", err
 	}
 	return key, prefix, nil
+}
+
+// Derive makes the key that follows from a seed, which nobody else knows. Again it returns the same one, as long as that is good: so
+// a request whose answer was lost can be repeated. ErrMade says that the seed has made another key, or one that has ended.
+func (k *Keys) Derive(ctx context.Context, seed Seed, holder int64, name string, scopes []string, life time.Duration, with With) (secret config.Secret, key Key, err error) {
+	if err := k.check(name, scopes, life); err != nil {
+		return "", Key{}, err
+	}
+	secret, prefix := seed.key()
+	for range duplicatesMax { // another request with the seed may be under way
+		made, good, err := k.made(ctx, secret, prefix)
+		switch {
+		case err != nil:
+			return "", Key{}, err
+		case made.Prefix == "":
+		case !good || made.Holder != holder || made.Name != name || !slices.Equal(made.Scopes, scopes) || made.EndsAt.Sub(made.MadeAt) != life:
+			return "", Key{}, ErrMade
+		default:
+			return secret, made, nil
+		}
+		if err := k.room(ctx, holder); err != nil {
+			return "", Key{}, err
+		}
+		if err := k.write(ctx, secret, prefix, holder, name, scopes, life, with); err != nil && db.Answer(err) != db.AnswerDuplicate {
+			return "", Key{}, err
+		}
+	}
+	return "", Key{}, ErrMade
+}
+
+// made is the key of a secret, with an empty prefix if there is none.
+func (k *Keys) made(ctx context.Context, secret config.Secret, prefix string) (key Key, good bool, err error) {
+	p := k.at(prefix)
+	var kept []byte
+	key, err = scan(func(to ...any) error {
+		return p.In(p.Writer()).QueryRowContext(ctx, k.look, prefix).Scan(append(append([]any{&kept}, to...), &good)...)
+	})
+	sum := hash(secret.Reveal())
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Key{}, false, nil
+	case err != nil:
+		return Key{}, false, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("API keys", "api_keys", err))
+	}
+	return key, good && subtle.ConstantTimeCompare(kept, sum[:]) == 1, nil
+}
+
+// room refuses a holder that has as many keys as it may have.
+func (k *Keys) room(ctx context.Context, holder int64) error {
+	have := 0
+	for _, p := range k.databases.All(shard.Values) {
+		var here int
+		if err := p.In(p.Writer()).QueryRowContext(ctx, k.count, holder).Scan(&here); err != nil {
+			return fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("API keys", "api_keys", err))
+		}
+		have += here
+	}
+	if have >= PerHolderMax {
+		return ErrTooMany
+	}
+	return nil
+}
+
+func (k *Keys) write(ctx context.Context, key config.Secret, prefix string, holder int64, name string, scopes []string, life time.Duration, with With) error {
+	sum, p := hash(key.Reveal()), k.at(prefix)
+	_, err := p.Write(ctx, "an API key", func(tx *sql.Tx) error {
+		_, err := p.In(tx).ExecContext(ctx, k.insert, prefix, sum[:], holder, name, strings.Join(scopes, " "), int64(life/time.Second))
+		switch {
+		case err != nil:
+			return db.WriteError("write an API key", err)
+		case with != nil:
+			return with(tx, p, prefix)
+		}
+		return nil
+	})
+	return err
 }
 
 func (k *Keys) at(prefix string) place.Place { return k.databases.At(shard.OfValue(prefix)) }
@@ -213,8 +275,8 @@ func (k *Keys) List(ctx context.Context, holder int64, limit int) ([]Key, error)
 	return keys, nil
 }
 
-// Revoke ends a key of a holder at once. A key that was revoked already is a success. With is called as by Make.
-func (k *Keys) Revoke(ctx context.Context, holder int64, prefix string, with func(tx *sql.Tx, p place.Place, prefix string) error) error {
+// Revoke ends a key of a holder at once. A key that was revoked already is a success. With may be nil.
+func (k *Keys) Revoke(ctx context.Context, holder int64, prefix string, with With) error {
 	p := k.at(prefix)
 	_, err := p.Write(ctx, "the end of an API key", func(tx *sql.Tx) error {
 		done, err := p.In(tx).ExecContext(ctx, k.revoke, prefix, holder)

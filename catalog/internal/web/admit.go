@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sluice/catalog/internal/apikey"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/limit"
@@ -18,6 +19,7 @@ type caller struct {
 	auth.Identity
 
 	acts          auth.Role // in which the request was let pass
+	tenant        int64     // the seller whose key it has; 0: none
 	request       string    // its id
 	client        netip.Addr
 	user, address limit.Allowance
@@ -77,6 +79,9 @@ func (s *Server) admit(r *http.Request, c *caller, may Permission) error {
 	}
 	if token == "" {
 		return errNoToken
+	}
+	if apikey.Is(token) {
+		return s.admitKey(r.Context(), c, token, may)
 	}
 	if !seen {
 		var err error

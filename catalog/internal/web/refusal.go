@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"sluice/catalog/internal/apikey"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/problem"
@@ -20,6 +21,7 @@ var (
 	errNotFound   = &problem.Problem{Kind: problem.NotFound}
 	errForbidden  = &problem.Problem{Kind: problem.Forbidden}
 	errEnded      = &problem.Problem{Kind: problem.Unauthorized, Detail: auth.ErrEnded.Error()}
+	errKey        = &problem.Problem{Kind: problem.Unauthorized, Detail: apikey.ErrKey.Error()}
 	errNoToken    = &problem.Problem{Kind: problem.Unauthorized, Detail: "want an Authorization header with a bearer token"}
 	errTwice      = &problem.Problem{Kind: problem.Malformed, Detail: "a header that may come once came twice", Close: true}
 	errOverloaded = &problem.Problem{Kind: problem.Overloaded}

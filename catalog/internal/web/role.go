@@ -2,10 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 
+	"sluice/catalog/internal/apikey"
 	"sluice/core/auth"
+	"sluice/core/problem"
 )
 
 // Roles that no token says. Every person's token says shopper, and the shop looks up what else they are.
@@ -14,10 +17,11 @@ const (
 	RoleOps                                                // runs the shop; granted by an admin
 	RoleSellerMember                                       // of the seller that the request names
 	RoleSellerOwner                                        // likewise
+	RoleSellerKey                                          // a system that has a key of the seller
 	rolesEnd
 )
 
-var lookedUp = [...]string{"support", "ops", "seller_member", "seller_owner"}
+var lookedUp = [...]string{"support", "ops", "seller_member", "seller_owner", "seller_key"}
 
 // Word is a role's word, of those that no token says too.
 func Word(role auth.Role) string {
@@ -100,17 +104,70 @@ func (s *Server) permit(ctx context.Context, c *caller, may Permission) error {
 	return nil
 }
 
+// admitKey lets a system of a seller pass, within the limit of the seller.
+func (s *Server) admitKey(ctx context.Context, c *caller, text string, may Permission) error {
+	if s.Keys == nil {
+		return errKey
+	}
+	key, err := s.key(ctx, text)
+	switch {
+	case errors.Is(err, apikey.ErrKey):
+		return errKey
+	case err != nil:
+		return err
+	}
+	c.Role, c.acts, c.tenant = RoleSellerKey, RoleSellerKey, key.Holder
+	c.user = s.Users.Allow(-key.Holder, s.Now()) // no user has such an id
+	if err := limited(c.user); err != nil {
+		return err
+	}
+	switch {
+	case !may.Roles.Has(RoleSellerKey):
+		return errForbidden
+	case !key.Allows(may.KeyScope):
+		return &problem.Problem{Kind: problem.Forbidden, Detail: "the API key has other scopes than " + may.KeyScope}
+	}
+	return nil
+}
+
+// key looks an API key up. It takes a place, as granted does.
+func (s *Server) key(ctx context.Context, text string) (key apikey.Key, err error) {
+	err = s.placed(ctx, func(ctx context.Context) error {
+		key, err = s.Keys(ctx, text)
+		return err
+	})
+	return key, err
+}
+
 // granted looks up what is granted to a user. It takes a place, as an operation does, because it asks the database too.
-func (s *Server) granted(ctx context.Context, user int64) (Roles, error) {
+func (s *Server) granted(ctx context.Context, user int64) (held Roles, err error) {
+	err = s.placed(ctx, func(ctx context.Context) error {
+		held, err = s.Granted(ctx, user)
+		return err
+	})
+	return held, err
+}
+
+// placed does something in a place, within the time of a request.
+func (s *Server) placed(ctx context.Context, do func(context.Context) error) error {
 	select {
 	case s.places <- struct{}{}:
 		defer func() { <-s.places }()
 	default:
-		return 0, errOverloaded
+		return errOverloaded
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	return s.Granted(ctx, user)
+	return do(ctx)
+}
+
+// Tenant is the seller whose key the bearer of a request has. It is 0 for people and services.
+func Tenant(ctx context.Context) int64 {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	if c == nil {
+		return 0
+	}
+	return c.tenant
 }
 
 // Actor names who makes a request, by the role in which it was let pass: admin:1, or ops:42.
@@ -119,5 +176,5 @@ func Actor(ctx context.Context) string {
 	if c == nil {
 		return ""
 	}
-	return Word(c.acts) + ":" + strconv.FormatInt(c.Subject, 10)
+	return Word(c.acts) + ":" + strconv.FormatInt(max(c.Subject, c.tenant), 10) // one of them is 0
 }

@@ -49,7 +49,9 @@ func (r Route) label() string {
 type Permission struct {
 	Roles Roles
 	Scope auth.Scopes // that a service's token needs, if it is narrowed at all
-	On    string      // for people: whose objects
+	// KeyScope is the scope that an API key of a seller needs. Empty: no key may call the operation.
+	KeyScope string
+	On       string // for people: whose objects
 	// Live reads need a session that lives as of now. Writes need one anyway, and other reads take it for some seconds longer.
 	Live bool
 	// StepUp asks for a session that was proved lately (Config.Proved). It is for acts that a stolen token must not be enough for.
@@ -63,6 +65,8 @@ func (p Permission) fault() string {
 		return "it is nobody's"
 	case p.Roles.Has(auth.RoleService) != (p.Scope != 0) && p.Roles&Anybody == 0:
 		return "a service may call it without a scope, or it has a scope and no service may call it"
+	case (p.Roles&RolesOf(RoleSellerKey) != 0) != (p.KeyScope != ""):
+		return "an API key may call it without a scope, or it has a scope and no key may call it"
 	case p.StepUp && p.Roles&^(RolesOf(auth.RoleShopper)|sellers) != 0:
 		return "it asks for a proved session, and others than shoppers, who have sessions, may call it"
 	}

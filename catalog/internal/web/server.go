@@ -18,6 +18,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/time/rate"
 
+	"sluice/catalog/internal/apikey"
 	"sluice/core/auth"
 	"sluice/core/idempotency"
 	"sluice/core/limit"
@@ -42,6 +43,8 @@ type Config struct {
 	Proved func(ctx context.Context, who auth.Identity) error
 	// Granted looks up which roles an admin has granted to a user. Nil: nobody has any.
 	Granted func(ctx context.Context, user int64) (Roles, error)
+	// Keys returns the API key that a text is, or apikey.ErrKey. Nil: there are none.
+	Keys func(ctx context.Context, text string) (apikey.Key, error)
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
@@ -88,6 +91,9 @@ func New(cfg Config) (*Server, error) {
 		fault := may.fault()
 		if fault == "" && may.StepUp && cfg.Proved == nil {
 			fault = "nobody tells whether a session was proved"
+		}
+		if fault == "" && may.KeyScope != "" && route.writes() {
+			fault = "a system of a seller may call it, and it writes: what is written has a person for its author"
 		}
 		if fault == "" && !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
 			fault = "it is there twice"

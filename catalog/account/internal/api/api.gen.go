@@ -95,6 +95,7 @@ const (
 	ProblemCodeUnknownAssessment     ProblemCode = "unknown_assessment"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
+	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
@@ -359,6 +360,9 @@ type IdentityID = ids.Identity
 
 // InvitationID defines model for InvitationID.
 type InvitationID = ids.Invitation
+
+// KeyPrefix What names a key, and is a part of it that is no secret.
+type KeyPrefix = string
 
 // Limit defines model for Limit.
 type Limit = web.Limit

@@ -102,6 +102,9 @@ type IdentityID = ids.Identity
 // InvitationID defines model for InvitationID.
 type InvitationID = ids.Invitation
 
+// KeyPrefix What names a key, and is a part of it that is no secret.
+type KeyPrefix = string
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 

@@ -31,6 +31,12 @@ const (
 	Support GrantableRole = "support"
 )
 
+// Defines values for KeyScope.
+const (
+	MembersRead KeyScope = "members:read"
+	SellerRead  KeyScope = "seller:read"
+)
+
 // Defines values for MemberRole.
 const (
 	MemberRoleMember MemberRole = "member"
@@ -75,6 +81,7 @@ const (
 	UnknownAssessment     ProblemCode = "unknown_assessment"
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
+	UnknownKey            ProblemCode = "unknown_key"
 	UnknownMember         ProblemCode = "unknown_member"
 	UnknownOffer          ProblemCode = "unknown_offer"
 	UnknownSeller         ProblemCode = "unknown_seller"
@@ -87,14 +94,16 @@ const (
 
 // Defines values for SellerActAct.
 const (
-	SellerActActEndOffer SellerActAct = "end_offer"
-	SellerActActInvite   SellerActAct = "invite"
-	SellerActActJoin     SellerActAct = "join"
-	SellerActActLeave    SellerActAct = "leave"
-	SellerActActOffer    SellerActAct = "offer"
-	SellerActActRemove   SellerActAct = "remove"
-	SellerActActTransfer SellerActAct = "transfer"
-	SellerActActWithdraw SellerActAct = "withdraw"
+	SellerActActEndOffer  SellerActAct = "end_offer"
+	SellerActActInvite    SellerActAct = "invite"
+	SellerActActJoin      SellerActAct = "join"
+	SellerActActLeave     SellerActAct = "leave"
+	SellerActActMakeKey   SellerActAct = "make_key"
+	SellerActActOffer     SellerActAct = "offer"
+	SellerActActRemove    SellerActAct = "remove"
+	SellerActActRevokeKey SellerActAct = "revoke_key"
+	SellerActActTransfer  SellerActAct = "transfer"
+	SellerActActWithdraw  SellerActAct = "withdraw"
 )
 
 // Defines values for SellerActRole.
@@ -133,6 +142,40 @@ type ActCursor = string
 
 // AddressID defines model for AddressID.
 type AddressID = ids.Address
+
+// APIKey defines model for ApiKey.
+type APIKey struct {
+	EndsAt time.Time `json:"ends_at"`
+
+	// LastUsedAt To five minutes. Absent if it never was.
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+	MadeAt     time.Time  `json:"made_at"`
+
+	// Name For people. At most 100 bytes in UTF-8, without control and format characters.
+	Name KeyName `json:"name"`
+
+	// Prefix What names a key, and is a part of it that is no secret.
+	Prefix KeyPrefix `json:"prefix"`
+
+	// RevokedAt Absent if it was not.
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	Scopes    []KeyScope `json:"scopes"`
+}
+
+// APIKeyWish defines model for ApiKeyWish.
+type APIKeyWish struct {
+	// Days For how long it is good.
+	Days int `json:"days"`
+
+	// Name For people. At most 100 bytes in UTF-8, without control and format characters.
+	Name   KeyName    `json:"name"`
+	Scopes []KeyScope `json:"scopes"`
+}
+
+// APIKeys defines model for ApiKeys.
+type APIKeys struct {
+	Data []APIKey `json:"data"`
+}
 
 // Application defines model for Application.
 type Application struct {
@@ -225,6 +268,15 @@ type Invite struct {
 	Role   MemberRole `json:"role"`
 }
 
+// KeyName For people. At most 100 bytes in UTF-8, without control and format characters.
+type KeyName = string
+
+// KeyPrefix What names a key, and is a part of it that is no secret.
+type KeyPrefix = string
+
+// KeyScope What a key may be used for.
+type KeyScope string
+
 // Limit defines model for Limit.
 type Limit = web.Limit
 
@@ -259,6 +311,22 @@ type Move struct {
 	From   *SellerState `json:"from,omitempty"`
 	Reason *string      `json:"reason,omitempty"`
 	To     SellerState  `json:"to"`
+}
+
+// NewAPIKey defines model for NewApiKey.
+type NewAPIKey struct {
+	EndsAt time.Time `json:"ends_at"`
+
+	// Key A secret. It is shown once.
+	Key    string    `json:"key"`
+	MadeAt time.Time `json:"made_at"`
+
+	// Name For people. At most 100 bytes in UTF-8, without control and format characters.
+	Name KeyName `json:"name"`
+
+	// Prefix What names a key, and is a part of it that is no secret.
+	Prefix KeyPrefix  `json:"prefix"`
+	Scopes []KeyScope `json:"scopes"`
 }
 
 // OfferTo defines model for OfferTo.
@@ -493,6 +561,18 @@ type ListSellerActsParams struct {
 	Cursor ActCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// MakeKeyParams defines parameters for MakeKey.
+type MakeKeyParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RevokeKeyParams defines parameters for RevokeKey.
+type RevokeKeyParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ChangeApplicationParams defines parameters for ChangeApplication.
 type ChangeApplicationParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -552,6 +632,9 @@ type DecideReviewJSONRequestBody = Decision
 
 // ApplyJSONRequestBody defines body for Apply for application/json ContentType.
 type ApplyJSONRequestBody = Application
+
+// MakeKeyJSONRequestBody defines body for MakeKey for application/json ContentType.
+type MakeKeyJSONRequestBody = APIKeyWish
 
 // ChangeApplicationJSONRequestBody defines body for ChangeApplication for application/json ContentType.
 type ChangeApplicationJSONRequestBody = Application
@@ -804,6 +887,70 @@ func (response ListSellerActs200JSONResponse) VisitListSellerActsResponse(w http
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListKeysRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+}
+
+type ListKeysResponseObject interface {
+	VisitListKeysResponse(w http.ResponseWriter) error
+}
+
+type ListKeys200JSONResponse APIKeys
+
+func (response ListKeys200JSONResponse) VisitListKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeKeyRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   MakeKeyParams
+	Body     *MakeKeyJSONRequestBody
+}
+
+type MakeKeyResponseObject interface {
+	VisitMakeKeyResponse(w http.ResponseWriter) error
+}
+
+type MakeKey201JSONResponse NewAPIKey
+
+func (response MakeKey201JSONResponse) VisitMakeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeyRequestObject struct {
+	SellerID SellerID  `json:"seller_id"`
+	Prefix   KeyPrefix `json:"prefix"`
+	Params   RevokeKeyParams
+}
+
+type RevokeKeyResponseObject interface {
+	VisitRevokeKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeKey204Response struct {
+}
+
+func (response RevokeKey204Response) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
 }
 
 type ShowApplicationRequestObject struct {
@@ -1151,6 +1298,15 @@ type StrictServerInterface interface {
 	// ListSellerActs List what the people of a seller did about each other, the newest first. For its owners and members.
 	// (GET /v1/sellers/{seller_id}/acts)
 	ListSellerActs(ctx context.Context, request ListSellerActsRequestObject) (ListSellerActsResponseObject, error)
+	// ListKeys List the API keys of a seller. For its owners.
+	// (GET /v1/sellers/{seller_id}/api_keys)
+	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
+	// MakeKey Make an API key for a system of a seller. For its owners.
+	// (POST /v1/sellers/{seller_id}/api_keys)
+	MakeKey(ctx context.Context, request MakeKeyRequestObject) (MakeKeyResponseObject, error)
+	// RevokeKey Revoke an API key of a seller. For its owners.
+	// (DELETE /v1/sellers/{seller_id}/api_keys/{prefix})
+	RevokeKey(ctx context.Context, request RevokeKeyRequestObject) (RevokeKeyResponseObject, error)
 	// ShowApplication Show what a seller applied with. For its owners and members.
 	// (GET /v1/sellers/{seller_id}/application)
 	ShowApplication(ctx context.Context, request ShowApplicationRequestObject) (ShowApplicationResponseObject, error)
@@ -1345,6 +1501,62 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitListSellerActsResponse, nil
+			},
+		},
+		{
+			Operation: "ListKeys", Method: "GET", Path: "/v1/sellers/{seller_id}/api_keys",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListKeysRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListKeys(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListKeysResponse, nil
+			},
+		},
+		{
+			Operation: "MakeKey", Method: "POST", Path: "/v1/sellers/{seller_id}/api_keys",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request MakeKeyRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(MakeKeyJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.MakeKey(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitMakeKeyResponse, nil
+			},
+		},
+		{
+			Operation: "RevokeKey", Method: "DELETE", Path: "/v1/sellers/{seller_id}/api_keys/{prefix}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RevokeKeyRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "prefix", &request.Prefix); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RevokeKey(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRevokeKeyResponse, nil
 			},
 		},
 		{
