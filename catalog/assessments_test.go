@@ -52,8 +52,8 @@ func (c *contract) exerciseAssessments() {
 	c.write("POST", "/v1/sessions", "", "una", signIn("una@held.example", goodPassword), "ok")
 	c.write("POST", "/v1/sessions", "", "ida", signIn("ida@held.example", goodPassword), "user_locked")
 	claim("/v1/assessments/sign_up.9", c.admin, "unknown_assessment")
-	decide("/v1/assessments/application.9", c.admin, yes, "unknown_assessment")
-	for _, id := range []string{"sign_up.0", "sign_up.07", "order.7", "7", "sign_up.9223372036854775808"} {
+	decide("/v1/assessments/application.sel_0000000000009", c.admin, yes, "unknown_assessment")
+	for _, id := range []string{"sign_up.0", "sign_up.07", "order.7", "7", "sign_up.9223372036854775808", "application.9", "sign_up.sel_0000000000009", "application.sel_000000000000u"} {
 		c.shoot(shot{Method: http.MethodPost, Path: "/v1/assessments/" + id + "/claim", Token: c.admin, Want: "malformed", Undocumented: true})
 	}
 	for _, s := range []shot{
@@ -69,4 +69,52 @@ func (c *contract) exerciseAssessmentsOutage() {
 	c.shoot(shot{Method: "GET", Path: "/v1/assessments", Token: c.admin, Want: "unavailable"})
 	c.write("POST", "/v1/assessments/sign_up.9/claim", c.admin, "o", "", "unavailable")
 	c.write("POST", "/v1/assessments/sign_up.9/decision", c.admin, "o", `{"allow":true,"reason":"x"}`, "unavailable")
+}
+
+// exerciseAssessedSellers goes the way of who applies to sell from countries that are denied, held and challenged.
+func (c *contract) exerciseAssessedSellers() {
+	ada, _ := c.newcomer("ada")
+	support := c.token(31, auth.RoleShopper)
+	apply := func(token, key, country, want string) string {
+		c.t.Helper()
+		got := c.write("POST", "/v1/sellers", token, key, strings.Replace(application, `"DE"`, fmt.Sprintf("%q", country), 1), want)
+		if want != "ok" {
+			return ""
+		}
+		return c.text(got, "seller_id")
+	}
+	queue := func() string {
+		c.t.Helper()
+		return c.shoot(shot{Method: "GET", Path: "/v1/seller_reviews?limit=100", Token: support, Want: "ok"}).Body
+	}
+	decide := func(id, token string, allow bool, want string) {
+		c.t.Helper()
+		of := "/v1/assessments/application." + id
+		c.write("POST", of+"/claim", token, "c", "", "ok")
+		c.write("POST", of+"/decision", token, "d", fmt.Sprintf(`{"allow":%v,"reason":"we have called"}`, allow), want)
+	}
+	for range 2 {
+		apply(ada, "x", "XX", "application_refused")
+	}
+	held, rejected, challenged, own := apply(ada, "y", "YY", "ok"), apply(ada, "y2", "YY", "ok"), apply(ada, "z", "ZZ", "ok"), apply(support, "own2", "YY", "ok")
+	if all := queue(); strings.Contains(all, held) || strings.Contains(all, rejected) || !strings.Contains(all, challenged) {
+		c.t.Errorf("the queue is %s", all)
+	}
+	c.write("POST", "/v1/seller_reviews/"+held+"/claim", support, "held", "", "wrong_state")
+	list := c.shoot(shot{Method: "GET", Path: "/v1/assessments?limit=100", Token: c.admin, Want: "ok"})
+	for _, id := range []string{held, rejected, challenged, own} {
+		if !strings.Contains(list.Body, `"application.`+id+`"`) {
+			c.t.Errorf("%s is not listed in %s", id, list.Body)
+		}
+	}
+	decide(held, c.admin, true, "ok")
+	decide(rejected, c.admin, false, "ok")
+	decide(own, support, true, "own_seller")
+	if all := queue(); !strings.Contains(all, held) || strings.Contains(all, rejected) {
+		c.t.Errorf("the queue is %s", all)
+	}
+	shown := c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + rejected + "/application", Token: ada, Want: "ok"})
+	if shown.JSON["state"] != "rejected" || shown.JSON["reason"] != "we have called" {
+		c.t.Errorf("rejected: %s", shown.Body)
+	}
 }

@@ -125,7 +125,8 @@ func (c *callCounter) serve() {
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	assessments.Register(assess.SignUp, accounts.Asker())
-	sellers := seller.New(seller.Config{Databases: c.databases, Sealer: secret, Accounts: accounts, Messenger: sellerMessenger{messages}})
+	sellers := seller.New(seller.Config{Databases: c.databases, Sealer: secret, Accounts: accounts, Messenger: sellerMessenger{messages}, Assessor: assessments})
+	assessments.Register(assess.Application, sellers.Asker())
 	c.work(sellers.Work(), shard.Values)
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()

@@ -151,8 +151,9 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Shop: n.cfg.Messages.Shop,
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
-	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}})
+	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess})
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
+	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil
 }
 

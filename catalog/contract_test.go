@@ -70,7 +70,10 @@ func newContract(t *testing.T, in layout) *contract {
 	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
 		{"name": "locale", "at": ["sign_up"], "when": {"locale": {"in": ["dn"]}}, "then": "deny"},
 		{"name": "denied", "at": ["sign_up"], "when": {"mail_domain": {"in": ["denied.example"]}}, "then": "deny"},
-		{"name": "held", "at": ["sign_up"], "when": {"mail_domain": {"in": ["held.example"]}}, "then": "hold"}
+		{"name": "held", "at": ["sign_up"], "when": {"mail_domain": {"in": ["held.example"]}}, "then": "hold"},
+		{"name": "denied_country", "at": ["application"], "when": {"country": {"in": ["XX"]}}, "then": "deny"},
+		{"name": "held_country", "at": ["application"], "when": {"country": {"in": ["YY"]}}, "then": "hold"},
+		{"name": "challenged_country", "at": ["application"], "when": {"country": {"in": ["ZZ"]}}, "then": "challenge"}
 	]}`)
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
@@ -101,6 +104,7 @@ func (c *contract) exercise() {
 	c.exerciseAssessments()
 	c.exerciseFactors()
 	c.exerciseSellers()
+	c.exerciseAssessedSellers()
 	c.exercisePeople()
 	c.exercisePhones()
 	c.exerciseEverywhere()

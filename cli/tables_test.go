@@ -61,6 +61,7 @@ var tables = map[string]access{
 	"seller_invitations": {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_offers":      {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_api_keys":    {}, // the statements are made with the name of the owner
+	"seller_holds":       {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_acts":        {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
 	"account_key_proofs": {},

@@ -26,6 +26,7 @@ UNTOLD = {
     "want an id: idn_": "likewise, of identities",
     "want an id: adr_": "likewise, of postal addresses",
     "want an id: inv_": "likewise, of invitations",
+    "want the id of a review": "likewise, of assessments of applications to sell",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/account/internal/rows"
 	"sluice/catalog/assess"
 	"sluice/core/db"
@@ -81,16 +82,16 @@ func stateAfter(v assess.Verdict) State {
 
 // Asker says what follows from the reviews of sign-ups.
 func (a *Accounts) Asker() assess.Asker {
-	return assess.Asker{Kind: "user", At: shard.OfUser, Decided: a.decided}
+	return assess.Asker{Object: func(user int64) string { return audit.Of("user", user) }, At: shard.OfUser, Decided: a.decided}
 }
 
 // decided unlocks who had to wait and may go on, and locks who went on and may not.
-func (a *Accounts) decided(ctx context.Context, tx *sql.Tx, p place.Place, of assess.Case, was assess.Answer, allowed bool) error {
-	user := ids.User(of.Subject)
+func (a *Accounts) decided(ctx context.Context, tx *sql.Tx, p place.Place, o assess.Outcome) error {
+	user := ids.User(o.Subject)
 	from, to, kind := StateLocked, StateActive, eventUnlocked
 	switch {
-	case allowed: // also one that was denied before
-	case was == assess.Challenge:
+	case o.Allowed: // also one that was denied before
+	case o.Was == assess.Challenge:
 		from, to, kind = StateActive, StateLocked, eventLocked
 	default:
 		return nil // it stays locked

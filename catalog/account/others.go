@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"sluice/catalog/account/internal/rows"
+	"sluice/catalog/assess"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/problem"
@@ -24,6 +26,25 @@ func (a *Accounts) HasEmail(ctx context.Context, user ids.User, address Email) (
 		return false, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("identities", "identities"+p.Suffix, err))
 	}
 	return has, nil
+}
+
+// Facts tells what is known of a user when another package assesses what that user wants. Of who is no user nothing is known.
+func (a *Accounts) Facts(ctx context.Context, id ids.User) (f assess.Facts, err error) {
+	user, err := a.User(ctx, id, db.Never)
+	switch {
+	case errors.Is(err, errUnknown):
+		return f, nil
+	case err != nil:
+		return f, err
+	}
+	f.Word(assess.Region, user.Region)
+	f.Word(assess.Locale, user.Locale)
+	f.Number(assess.AccountAge, max(int64(a.now().Sub(user.CreatedAt)/time.Hour), 0))
+	all, err := a.Identities(ctx, id)
+	if at := slices.IndexFunc(all, func(i Identity) bool { return i.Kind == KindEmail }); err == nil && at >= 0 {
+		f.Word(assess.MailDomain, Email(all[at].Value).Domain())
+	}
+	return f, err
 }
 
 // Notice is what another package of the shop tells a user.

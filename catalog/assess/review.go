@@ -65,6 +65,15 @@ type Decision struct {
 	Reason  string
 }
 
+// Outcome is what a person has decided about a case.
+type Outcome struct {
+	Case
+	Decision
+
+	Was Answer
+	By  audit.Author
+}
+
 var (
 	unknownReview = problem.NewKind(problem.Kind{Code: "unknown_assessment", Status: http.StatusNotFound, Title: "No such assessment waits for a person."})
 
@@ -75,8 +84,13 @@ var (
 	errDecided  = &problem.Problem{Kind: problem.WrongState, Detail: "it is decided"}
 )
 
-// String is the id of a case for people: sign_up.4711.
-func (c Case) String() string { return string(c.Moment) + "." + strconv.FormatInt(c.Subject, 10) }
+// String is the id of a case for people: sign_up.4711, or application.sel_0000000000015.
+func (c Case) String() string {
+	if c.Moment == Application {
+		return string(c.Moment) + "." + ids.Seller(c.Subject).String()
+	}
+	return string(c.Moment) + "." + strconv.FormatInt(c.Subject, 10)
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (c Case) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
@@ -85,8 +99,12 @@ func (c Case) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 func (c *Case) UnmarshalText(text []byte) error {
 	moment, subject, _ := strings.Cut(string(text), ".")
 	id, ok := ids.Parse(subject)
+	if Moment(moment) == Application {
+		of, err := ids.Read[ids.Seller](subject)
+		id, ok = int64(of), err == nil
+	}
 	if !ok || !slices.Contains(moments, Moment(moment)) {
-		return errors.New("want the id of a review, such as sign_up.4711")
+		return errors.New("want the id of a review, such as sign_up.4711 or application.sel_0000000000015")
 	}
 	*c = Case{Moment(moment), id}
 	return nil
@@ -238,7 +256,7 @@ func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.A
 		if _, err := in.ExecContext(ctx, decideReview, state, by.Actor, d.Reason, c.Moment, c.Subject); err != nil {
 			return db.WriteError("decide a review", err)
 		}
-		if err := asker.Decided(ctx, tx, p, c, r.Answer, d.Allowed); err != nil {
+		if err := asker.Decided(ctx, tx, p, Outcome{Case: c, Decision: d, Was: r.Answer, By: by}); err != nil {
 			return err
 		}
 		before := string(r.Answer)
@@ -246,7 +264,7 @@ func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.A
 			before = r.State
 		}
 		return a.acts.Append(ctx, in, asker.At(c.Subject), audit.Act{
-			Author: by, Act: "review.decide", Object: audit.Of(asker.Kind, c.Subject), Why: d.Reason,
+			Author: by, Act: "review.decide", Object: asker.Object(c.Subject), Why: d.Reason,
 			Changes: []audit.Change{{Name: string(c.Moment), Before: before, After: state}},
 		})
 	})

@@ -45,11 +45,11 @@ type Assessor interface {
 
 // Asker is a package that asks at a moment.
 type Asker struct {
-	Kind string                          // of its subjects, in the log of privileged acts: user
-	At   func(subject int64) shard.Shard // where the rows of a subject are
+	Object func(subject int64) string      // what a subject is called in the log of privileged acts: user:4711
+	At     func(subject int64) shard.Shard // where the rows of a subject are
 
 	// Decided does what follows from the decision of a person, in its transaction.
-	Decided func(ctx context.Context, tx *sql.Tx, at place.Place, of Case, was Answer, allowed bool) error
+	Decided func(ctx context.Context, tx *sql.Tx, at place.Place, o Outcome) error
 }
 
 // Config has what assessments call.

@@ -78,11 +78,11 @@ func newDesk(t *testing.T, rules string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Register(assess.SignUp, assess.Asker{Kind: "user", At: shard.OfUser, Decided: func(_ context.Context, tx *sql.Tx, _ place.Place, of assess.Case, was assess.Answer, allowed bool) error {
+	d.Register(assess.SignUp, assess.Asker{Object: func(user int64) string { return audit.Of("user", user) }, At: shard.OfUser, Decided: func(_ context.Context, tx *sql.Tx, _ place.Place, o assess.Outcome) error {
 		if tx == nil {
 			t.Error("it has no transaction")
 		}
-		d.decided = append(d.decided, fmt.Sprintln(of, was, allowed))
+		d.decided = append(d.decided, fmt.Sprintln(o.Case, o.Was, o.Allowed))
 		return d.fault
 	}})
 	return d

@@ -20,7 +20,8 @@ import (
 const (
 	insertSeller = "INSERT INTO sellers__ (seller_id, state, applicant, application, applied_at) VALUES (?, ?, ?, ?, NOW(3))"
 	insertMember = "INSERT INTO seller_members__ (seller_id, user_id, role, since) VALUES (?, ?, ?, NOW(3))"
-	countWaiting = "SELECT COUNT(*), COALESCE(SUM(seller_id = ?), 0) FROM sellers__ WHERE applicant = ? AND state IN ('applied', 'in_review')"
+	countWaiting = "SELECT COALESCE(SUM(state IN ('applied', 'in_review')), 0), COALESCE(SUM(state = 'rejected'), 0), COALESCE(SUM(seller_id = ?), 0), COUNT(*) " +
+		"FROM sellers__ WHERE applicant = ?"
 	updateSealed = "UPDATE sellers__ SET application = ?, version = version + 1 WHERE seller_id = ? AND state = 'applied' AND version = ?"
 
 	selectApplication = "SELECT s.state, s.version, s.applied_at, s.application, " +
@@ -52,7 +53,12 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 	if err != nil {
 		return Seller{}, err
 	}
-	if err := s.mayApply(ctx, id, by.User); err != nil {
+	before, err := s.mayApply(ctx, id, by.User)
+	if err != nil {
+		return Seller{}, err
+	}
+	verdict, err := s.assess(ctx, by, id, &a, before)
+	if err != nil {
 		return Seller{}, err
 	}
 	return s.once(ctx, id, by, "apply", a, func(c *change) (Seller, error) {
@@ -66,6 +72,9 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 		if _, err := c.in.ExecContext(ctx, insertMember, id, by.User, roleOwner); err != nil {
 			return Seller{}, db.WriteError("write owner", err)
 		}
+		if err := c.note(ctx, id, verdict); err != nil {
+			return Seller{}, err
+		}
 		l, err := c.lock(ctx, id)
 		if err != nil {
 			return Seller{}, err
@@ -74,20 +83,23 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 	})
 }
 
-// mayApply bounds the applications of a user that wait. Two that are made at once may be one more than a user may have.
-func (s *Sellers) mayApply(ctx context.Context, id ids.Seller, user ids.User) error {
+// mayApply bounds the applications of a user that wait, and tells of those before. Two that are made at once may be one more than a user
+// may have.
+func (s *Sellers) mayApply(ctx context.Context, id ids.Seller, user ids.User) (before past, err error) {
 	waiting, known := 0, false
 	for _, p := range s.databases.All(shard.Values) {
-		var here, mine int
-		if err := p.In(p.Writer()).QueryRowContext(ctx, countWaiting, id, user).Scan(&here, &mine); err != nil {
-			return readError(p, err)
+		var waits, mine int
+		var rejected, all int64
+		if err := p.In(p.Writer()).QueryRowContext(ctx, countWaiting, id, user).Scan(&waits, &rejected, &mine, &all); err != nil {
+			return before, readError(p, err)
 		}
-		waiting, known = waiting+here, known || mine > 0
+		waiting, known = waiting+waits, known || mine > 0
+		before.applications, before.rejections = before.applications+all-int64(mine), before.rejections+rejected
 	}
 	if waiting >= waitingMax && !known {
-		return wrongState("%d applications wait or are in review", waiting)
+		return before, wrongState("%d applications wait or are in review", waiting)
 	}
-	return nil
+	return before, nil
 }
 
 // Change changes what a seller applied with, as long as nobody reviews it.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/catalog/account"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/seller"
 	"sluice/core/db"
@@ -39,6 +40,12 @@ func (o *others) HasEmail(_ context.Context, user ids.User, address account.Emai
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.emails[user].Key() == address.Key(), nil
+}
+
+// Facts implements seller.Accounts.
+func (o *others) Facts(_ context.Context, user ids.User) (f assess.Facts, err error) {
+	f.Number(assess.AccountAge, int64(user))
+	return f, nil
 }
 
 // Tell implements seller.Accounts.

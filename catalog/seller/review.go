@@ -24,7 +24,7 @@ const (
 	approvalsWant = 2
 
 	selectWaiting = "SELECT s.seller_id, s.state, s.version, s.applied_at, " + selectApprovers + " FROM sellers__ AS s " +
-		"WHERE s.state IN ('applied', 'in_review') AND (s.claim_ends_at IS NULL OR s.claim_ends_at <= NOW(3)) " +
+		"WHERE s.state IN ('applied', 'in_review') AND NOT EXISTS (SELECT 1 FROM seller_holds__ AS h WHERE h.seller_id = s.seller_id) AND (s.claim_ends_at IS NULL OR s.claim_ends_at <= NOW(3)) " +
 		"AND (s.applied_at > ? OR s.applied_at = ? AND s.seller_id > ?) ORDER BY s.applied_at, s.seller_id LIMIT ?"
 	selectReview = "SELECT s.state, s.version, s.applied_at, s.application, s.claimed_by, s.claim_ends_at, " + selectApprovers + " FROM sellers__ AS s WHERE s.seller_id = ?"
 	// The people who have approved, with a comma between them.
@@ -72,7 +72,7 @@ func (s *Seller) earlier(than *Seller) int {
 	return cmp.Or(s.AppliedAt.Compare(than.AppliedAt), cmp.Compare(s.ID, than.ID))
 }
 
-// Queue lists the applications that nobody has claimed, the oldest first. Next is zero after the last page.
+// Queue lists the applications that nobody has claimed and none is held, the oldest first. Next is zero after the last page.
 func (s *Sellers) Queue(ctx context.Context, after Cursor, limit int) (all []Waiting, next Cursor, err error) {
 	if after == (Cursor{}) {
 		after.At = time.UnixMilli(0).UTC() // MySQL has no year 1
@@ -198,6 +198,8 @@ func (c *change) reviewable(ctx context.Context, id ids.Seller) (*locked, error)
 		return nil, errOwn
 	case l.State != StateApplied && l.State != StateInReview:
 		return nil, wrongState("the seller is %s", l.State)
+	case l.held:
+		return nil, errHeld
 	case l.claimed && l.reviewer != c.by.User:
 		return nil, errClaimed
 	}

@@ -1,5 +1,5 @@
 // Package seller owns the sellers of the shop, which are its tenants: what they apply with, who reviews that, their states and
-// their people. Its statements give a seller's people their own seller's rows only. It asks package account.
+// their people, and the keys of their systems. Its statements give these their own seller's rows only. It asks packages account and assess.
 package seller
 
 import (

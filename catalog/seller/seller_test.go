@@ -13,11 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
@@ -63,9 +65,16 @@ type sellers struct {
 	databases *place.Databases
 	keys      atomic.Int64
 	others    *others
+	assess    *assess.Assessments
 }
 
 func newSellers(t *testing.T) *sellers {
+	t.Helper()
+	return newSellersBy(t, "")
+}
+
+// newSellersBy are those of a shop that assesses who applies by rules.
+func newSellersBy(t *testing.T, rules string) *sellers {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.dsn": servicetest.MariaDB(t), "b.dsn": servicetest.MariaDB(t), "shards.json": file} {
@@ -80,7 +89,7 @@ func newSellers(t *testing.T) *sellers {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	if err := d.Migrate(t.Context(), place.Owners{audit.Schema(), seller.Schema()}, place.Quiet); err != nil {
+	if err := d.Migrate(t.Context(), place.Owners{audit.Schema(), assess.Schema(), seller.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "secret")
@@ -92,9 +101,23 @@ func newSellers(t *testing.T) *sellers {
 		t.Fatal(err)
 	}
 	o := &others{emails: map[ids.User]account.Email{}}
-	return &sellers{
-		Sellers: seller.New(seller.Config{Databases: d, Sealer: secret, Accounts: o, Messenger: messenger{o}}), t: t, databases: d, others: o,
+	s := &sellers{t: t, databases: d, others: o}
+	cfg := seller.Config{Databases: d, Sealer: secret, Accounts: o, Messenger: messenger{o}}
+	if rules != "" {
+		file := filepath.Join(dir, "rules.json")
+		if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.assess, err = assess.New(assess.Config{Databases: d, File: file, Index: secret.IndexMessage, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Assessor = s.assess
 	}
+	if s.Sellers = seller.New(cfg); rules != "" {
+		s.assess.Register(assess.Application, s.Asker())
+	}
+	return s
 }
 
 // by is a user who asks under a new key.

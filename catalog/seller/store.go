@@ -13,6 +13,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/assess"
 	"sluice/catalog/internal/apikey"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
@@ -51,6 +52,8 @@ type Sealer interface {
 type Accounts interface {
 	// HasEmail reports whether an active user signs in with an address.
 	HasEmail(ctx context.Context, user ids.User, address account.Email) (bool, error)
+	// Facts tells what is known of a user when something is assessed that this user wants.
+	Facts(ctx context.Context, user ids.User) (assess.Facts, error)
 	// Tell tells a user something, if that user can be told. What is told already is not told again.
 	Tell(ctx context.Context, user ids.User, n account.Notice) error
 }
@@ -79,6 +82,7 @@ type Config struct {
 	Sealer    Sealer
 	Accounts  Accounts
 	Messenger Messenger
+	Assessor  Assessor // nil: everybody passes
 }
 
 // Sellers has the sellers. It is safe for concurrent use.
@@ -87,16 +91,21 @@ type Sellers struct {
 	sealer    Sealer
 	accounts  Accounts
 	messenger Messenger
+	assessor  Assessor
 	keys      *apikey.Keys
 	acts      audit.Log
 }
 
 // New makes the sellers.
 func New(cfg Config) *Sellers {
-	return &Sellers{
-		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger,
+	s := &Sellers{
+		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger, assessor: cfg.Assessor,
 		keys: apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers),
 	}
+	if s.assessor == nil {
+		s.assessor = everybody{}
+	}
+	return s
 }
 
 // topic has the events of sellers. Their aggregate is the seller.
@@ -129,7 +138,8 @@ type Caller struct {
 }
 
 const (
-	lockSeller = "SELECT state, version, applied_at, applicant, claimed_by, claim_ends_at > NOW(3) FROM sellers__ WHERE seller_id = ? FOR UPDATE"
+	lockSeller = "SELECT state, version, applied_at, applicant, claimed_by, claim_ends_at > NOW(3), " +
+		"EXISTS (SELECT 1 FROM seller_holds__ AS h WHERE h.seller_id = sellers__.seller_id) FROM sellers__ WHERE seller_id = ? FOR UPDATE"
 	moveSeller = "UPDATE sellers__ SET state = ?, version = version + 1 WHERE seller_id = ? AND state = ?"
 	insertMove = "INSERT INTO seller_history__ (seller_id, version, from_state, to_state, at, actor, reason) VALUES (?, ?, ?, ?, NOW(3), ?, ?)"
 	selectRole = "SELECT role FROM seller_members__ WHERE seller_id = ? AND user_id = ?"
@@ -142,6 +152,7 @@ type locked struct {
 	applicant ids.User
 	reviewer  ids.User // 0: nobody has claimed it
 	claimed   bool     // the claim has not ended
+	held      bool     // a person has to decide before anybody reviews it
 }
 
 // change is a transaction that changes a seller.
@@ -207,7 +218,7 @@ func (c *change) lock(ctx context.Context, id ids.Seller) (*locked, error) {
 	l := &locked{Seller: Seller{ID: id}}
 	var reviewer sql.Null[ids.User]
 	var claimed sql.NullBool
-	err := c.in.QueryRowContext(ctx, lockSeller, id).Scan(&l.State, &l.Version, &l.AppliedAt, &l.applicant, &reviewer, &claimed)
+	err := c.in.QueryRowContext(ctx, lockSeller, id).Scan(&l.State, &l.Version, &l.AppliedAt, &l.applicant, &reviewer, &claimed, &l.held)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, errUnknown

@@ -60,6 +60,7 @@ const (
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
+	ProblemCodeApplicationRefused    ProblemCode = "application_refused"
 	ProblemCodeChangedSince          ProblemCode = "changed_since"
 	ProblemCodeCodeRefused           ProblemCode = "code_refused"
 	ProblemCodeConsentMissing        ProblemCode = "consent_missing"

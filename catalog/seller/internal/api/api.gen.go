@@ -46,6 +46,7 @@ const (
 // Defines values for ProblemCode.
 const (
 	AddressTaken          ProblemCode = "address_taken"
+	ApplicationRefused    ProblemCode = "application_refused"
 	ChangedSince          ProblemCode = "changed_since"
 	CodeRefused           ProblemCode = "code_refused"
 	ConsentMissing        ProblemCode = "consent_missing"
