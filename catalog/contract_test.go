@@ -101,6 +101,7 @@ func (c *contract) exercise() {
 	c.exerciseUsers()
 	c.exerciseAudit()
 	c.exerciseSignIn()
+	c.exerciseRepeatedReset()
 	c.exerciseAssessments()
 	c.exerciseFactors()
 	c.exerciseSellers()

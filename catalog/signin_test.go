@@ -177,6 +177,20 @@ func (c *contract) exerciseSignIn() {
 	c.everywhere("UPDATE users__ SET state = 'active'")
 }
 
+// exerciseRepeatedReset repeats a reset with the same password, and with another one.
+func (c *contract) exerciseRepeatedReset() {
+	const lou = "lou@example.org"
+	asked := c.write("POST", "/v1/users", "", "lou", registration(lou, goodPassword), "ok")
+	c.write("POST", "/v1/verifications/"+c.text(asked, "challenge_id"), "", "lou", fmt.Sprintf(`{"code":%q}`, c.code(lou, "verify_email")), "ok")
+	reset := "/v1/password_resets/" + c.text(c.write("POST", "/v1/password_resets", "", "lou", fmt.Sprintf(`{"email":%q}`, lou), "ok"), "challenge_id")
+	fresh := func(password string) string {
+		return fmt.Sprintf(`{"code":%q,"password":%q}`, c.code(lou, "reset_password"), password)
+	}
+	c.write("POST", reset, "", "n", fresh(otherPassword), "ok")
+	c.write("POST", reset, "", "n", fresh(otherPassword), "ok")
+	c.write("POST", reset, "", "n", fresh(goodPassword), "mismatch")
+}
+
 // exerciseEndedSession has somebody who holds the token of a session that has ended: at once, nothing can be done with it about
 // sessions and passwords.
 func (c *contract) exerciseEndedSession(token, session, change string) {

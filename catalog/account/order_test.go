@@ -104,3 +104,49 @@ func TestSignInBehindANewHash(t *testing.T) {
 		t.Errorf("%v are there", a.live(user.ID))
 	}
 }
+
+// Who changes the password while a sign-in renews the hash of the same password has changed it. Behind another password it is refused.
+func TestNewPasswordBehindANewHash(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct{ hashed, refusal string }{
+		"a renewed hash": {good, ""}, "another password": {another, "credentials_refused"},
+	} {
+		a, ctx := newAccounts(t), t.Context()
+		user := a.member(mia)
+		hash := must(password.NewHasher(1).Hash(ctx, must(password.Read(c.hashed))(t), password.Salt()))(t)
+		replaced := false
+		a.Stop(func(step string) {
+			if step == "hashed" && !replaced {
+				replaced = true
+				a.exec(user.ID, "UPDATE credentials__ SET password = ? WHERE user_id = ?", hash, user.ID)
+			}
+		})
+		const third = "a third password of mine"
+		err, now := a.ChangePassword(ctx, from("c"), user.ID, 0, good, third), third
+		if c.refusal != "" {
+			refused(t, "behind "+what, err, c.refusal)
+			now = c.hashed
+		} else if err != nil {
+			t.Errorf("behind %s: %v", what, err)
+		}
+		must(a.signIn(mia, now, "s"))(t)
+	}
+}
+
+// Of a reset that is asked for twice at once, with two passwords, one is done and the other is told so.
+func TestResetWithTwoPasswords(t *testing.T) {
+	t.Parallel()
+	a, ctx := newAccounts(t), t.Context()
+	a.member(mia)
+	asked := must(a.AskReset(ctx, from("ask"), mia))(t)
+	code, inner := a.last("reset_password").Values["code"], false
+	a.Stop(func(step string) {
+		if step == "hashed" && !inner {
+			inner = true
+			must(a.Reset(ctx, from("r"), asked.Challenge, code, another))(t)
+		}
+	})
+	_, err := a.Reset(ctx, from("r"), asked.Challenge, code, "a third password")
+	refused(t, "the other password", err, "mismatch")
+	must(a.signIn(mia, another, "s"))(t)
+}

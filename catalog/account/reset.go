@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"sluice/catalog/account/internal/password"
@@ -64,7 +65,8 @@ const localeDefault = "en"
 // Reset gives an account a new password by a code, and ends all its sessions. The device token lets its owner sign in, whoever
 // else tries passwords at the same time.
 func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text string) (device string, err error) {
-	if _, err := newPassword(text, ""); err != nil {
+	given, err := newPassword(text, "")
+	if err != nil {
 		return "", err
 	}
 	key := a.secret.ofKey(by.Key)
@@ -72,15 +74,15 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	if err != nil {
 		return "", err
 	}
-	if first, _ := c.mayUse(key); !first {
-		return a.secret.device(c.user), nil
-	}
 	of, held, err := a.credentialOf(ctx, c.user)
 	switch {
 	case err != nil:
 		return "", err
 	case !of.known || held != c.index: // the address is not the account's any more
 		return "", errCode
+	}
+	if first, _ := c.mayUse(key); !first {
+		return a.resetAgain(ctx, by, of, held, given)
 	}
 	email, err := a.vault.Open(ctx, c.user, KindEmail, of.email)
 	if err != nil {
@@ -95,23 +97,44 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 		return "", err
 	}
 	a.step("hashed")
-	p := a.at(c.user)
+	p, first := a.at(c.user), false
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
 		held, err := lock(ctx, p.In(tx), c.user)
 		if err != nil {
 			return err
 		}
 		of.hash = held.hash // whatever it was: the code counts, not the last password
-		first, err := a.use(ctx, tx, p, c, key)
-		if err != nil || !first {
+		if first, err = a.use(ctx, tx, p, c, key); err != nil || !first {
 			return err
 		}
 		return a.changePassword(ctx, tx, p, of, email, hash, 0)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
+		return "", err
+	case first:
+		return a.secret.device(c.user), nil
+	}
+	if of, held, err = a.credentialOf(ctx, c.user); err != nil { // the same request was first after all
 		return "", err
 	}
-	return a.secret.device(c.user), nil
+	return a.resetAgain(ctx, by, of, held, given)
+}
+
+// resetAgain answers the repetition of a reset. With another password it is another request: who is told that it is done would sign in
+// with a password that nobody has. It counts as a try, because the password may be another one by then, and its owner's.
+func (a *Accounts) resetAgain(ctx context.Context, by Caller, of credential, index Index, given password.Password) (device string, err error) {
+	if err := a.throttle.try(index, by.Address, false, a.now()); err != nil {
+		return "", err
+	}
+	right, err := a.hasher.Verify(ctx, given, of.hash)
+	switch {
+	case err != nil:
+		return "", err
+	case !right:
+		return "", &problem.Problem{Kind: problem.Mismatch}
+	}
+	return a.secret.device(of.user), nil
 }
 
 // ChangePassword gives a user another password, and ends all sessions but one.
@@ -138,6 +161,21 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if err := a.throttle.try(index, by.Address, true, a.now()); err != nil {
 		return err
 	}
+	err = a.replacePassword(ctx, of, email, but, given, chosen)
+	if errors.Is(err, errChanged) { // by a reset, by another change, or by a sign-in that renewed the same password's hash
+		if of, _, err = a.credentialOf(ctx, user); err != nil {
+			return err
+		}
+		err = a.replacePassword(ctx, of, email, but, given, chosen)
+	}
+	if errors.Is(err, errChanged) {
+		err = errCredentials
+	}
+	return err
+}
+
+// replacePassword does so for who knows the current one.
+func (a *Accounts) replacePassword(ctx context.Context, of credential, email string, but ids.Session, given, chosen password.Password) error {
 	right, err := a.hasher.Verify(ctx, given, of.hash)
 	if err == nil && !right { // perhaps this request has changed it already, and its answer was lost
 		if done, err := a.hasher.Verify(ctx, chosen, of.hash); err != nil || done {
@@ -152,9 +190,10 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if err != nil {
 		return err
 	}
-	p := a.at(user)
+	a.step("hashed")
+	p := a.at(of.user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
-		if _, err := lock(ctx, p.In(tx), user); err != nil {
+		if _, err := lock(ctx, p.In(tx), of.user); err != nil {
 			return err
 		}
 		return a.changePassword(ctx, tx, p, of, email, hash, but)
@@ -171,7 +210,7 @@ func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place
 		return db.WriteError("write password", err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 { // another request has changed it since
-		return errCredentials
+		return errors.Join(errChanged, err)
 	}
 	others, err := a.sessionIDs(ctx, p.In(tx), selectOthers, of.user, int64(but))
 	if err != nil {

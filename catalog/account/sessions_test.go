@@ -248,8 +248,10 @@ func TestPasswordsAreReset(t *testing.T) {
 		refused(t, weak, err, "password_refused")
 	}
 	device := must(a.Reset(ctx, from("r"), asked.Challenge, code, another))(t)
-	must(a.Reset(ctx, from("r"), asked.Challenge, code, "a third password"))(t) // a repetition changes nothing
-	_, err := a.Reset(ctx, from("other"), asked.Challenge, code, "a third password")
+	must(a.Reset(ctx, from("r"), asked.Challenge, code, another))(t) // a repetition changes nothing
+	_, err := a.Reset(ctx, from("r"), asked.Challenge, code, "a third password")
+	refused(t, "the key with another password", err, "mismatch")
+	_, err = a.Reset(ctx, from("other"), asked.Challenge, code, "a third password")
 	refused(t, "a code that was used", err, kindCode)
 	if len(a.live(user.ID)) > 0 || !slices.Equal(a.ended(), []ids.Session{mine.Session}) {
 		t.Errorf("%v are left, %v ended", a.live(user.ID), a.ended())
