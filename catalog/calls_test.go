@@ -330,7 +330,7 @@ func (c *callCounter) callsOfSignIn() {
 	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 4, 1, "/v1/me/sessions/{session_id}"})
 	reset := c.call(request{"POST", "/v1/password_resets", `{"email":"` + mia + `"}`, "", http.StatusAccepted, 10, 2, ""})
 	c.call(request{
-		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code("reset_password") + `","password":"` + old + `"}`, "", http.StatusOK, 11, 1,
+		"POST", "/v1/password_resets/" + reset["challenge_id"], `{"code":"` + c.code("reset_password") + `","password":"` + old + `"}`, "", http.StatusOK, 12, 1,
 		"/v1/password_resets/{challenge_id}",
 	})
 }
@@ -363,7 +363,7 @@ func (c *callCounter) callsOfFactors() {
 func (c *callCounter) callsOfPhones() {
 	const ann, bob = "+4915112345678", "+4915187654321"
 	const ask, in, set = "/v1/phone_codes", "/v1/phone_codes/{challenge_id}", "/v1/me/phone_codes/{challenge_id}"
-	asked := c.call(request{"POST", ask, `{"phone":"` + ann + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 9, 2, ""})
+	asked := c.call(request{"POST", ask, `{"phone":"` + ann + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 10, 2, ""})
 	tokens := c.call(request{"POST", "/v1/phone_codes/" + asked["challenge_id"], `{"code":"` + c.code("sign_in_code") + `"}`, "", http.StatusCreated, 22, 2, in})
 	me := tokens["access_token"]
 	c.call(request{"GET", "/v1/me/identities", "", me, http.StatusOK, 2, 0, ""})

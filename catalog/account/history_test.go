@@ -142,3 +142,48 @@ func TestNewDevicesAreTold(t *testing.T) {
 	a.exec(user.ID, "DELETE FROM factors__")
 	must(a.signIn(mia, good, "a shop that sends nothing lets people in"))(t)
 }
+
+// A device that is known with one password is a stranger's with the next: the user is told of it, and strangers' tries count against it.
+func TestDevicesEndWithThePassword(t *testing.T) {
+	t.Parallel()
+	a, ctx := newAccounts(t), t.Context()
+	user := a.member(mia)
+	a.settle(user)
+	key := 0
+	in := func(word, device string) (account.Tokens, bool) {
+		t.Helper()
+		key++
+		a.now.Add(int64(time.Minute)) // the limit of tries
+		before := len(a.messages())
+		tokens := must(a.SignIn(ctx, from(fmt.Sprint(key)), account.SignIn{Email: mia, Password: word, Device: device}))(t)
+		return tokens.Tokens, len(a.messages()) > before
+	}
+	first, _ := in(good, "")
+	if again, told := in(good, first.Device); told {
+		t.Error("the user is told of a known device")
+	} else if _, told := in(good, again.Device); told {
+		t.Error("the user is told of a known device with another token")
+	}
+	if err := a.ChangePassword(ctx, from("change"), user.ID, first.Session, good, another); err != nil {
+		t.Fatal(err)
+	}
+	second, told := in(another, first.Device)
+	if !told {
+		t.Error("the user is not told of a device of the last password")
+	}
+	if _, told := in(another, second.Device); told {
+		t.Error("the user is told of a device of the password")
+	}
+	asked := must(a.AskReset(ctx, from("ask"), mia))(t)
+	code := a.last("reset_password").Values["code"]
+	reset := must(a.Reset(ctx, from("reset"), asked.Challenge, code, good))(t)
+	again := must(a.Reset(ctx, from("reset"), asked.Challenge, code, good))(t)
+	for what, of := range map[string]struct {
+		device string
+		told   bool
+	}{"before the reset": {second.Device, true}, "of the reset": {reset, false}, "of its repetition": {again, false}} {
+		if _, told := in(good, of.device); told != of.told {
+			t.Errorf("a device %s: told %v", what, told)
+		}
+	}
+}

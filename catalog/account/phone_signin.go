@@ -38,7 +38,11 @@ func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration)
 	if owner == 0 {
 		owner = a.secret.nobody(index)
 	}
-	if err := a.mayAsk(ctx, by, KindPhone, string(phone), index, a.secret.knows(owner, r.Device)); err != nil {
+	of, _, err := a.credentialOf(ctx, owner)
+	if err != nil {
+		return Asked{}, err
+	}
+	if err := a.mayAsk(ctx, by, KindPhone, string(phone), index, a.secret.knows(of, r.Device)); err != nil {
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposePhone, seed: newSeed(), index: index, value: string(phone), Home: r.Home}

@@ -114,12 +114,14 @@ func TestHandles(t *testing.T) {
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	s := testSecret(t, 'a')
-	mine := s.device(42)
-	if !s.knows(42, mine) || !s.knows(42, s.device(42)) {
+	of := credential{user: 42, since: 7}
+	mine := s.device(of)
+	if !s.knows(of, mine) || !s.knows(of, s.device(of)) {
 		t.Error("a device of the user is not known")
 	}
-	for _, other := range []string{"", "s", "sdt_", "sdt_AAAA", mine + "A", mine[:len(mine)-1], "srt_" + mine[4:], testSecret(t, 'b').device(42), s.device(43)} {
-		if s.knows(42, other) {
+	others := []string{s.device(credential{user: 43, since: 7}), s.device(credential{user: 42, since: 8}), s.device(credential{user: 42}), testSecret(t, 'b').device(of)}
+	for _, other := range append(others, "", "s", "sdt_", "sdt_AAAA", mine+"A", mine[:len(mine)-1], "srt_"+mine[4:]) {
+		if s.knows(of, other) {
 			t.Errorf("%q is known", other)
 		}
 	}

@@ -13,7 +13,10 @@ import (
 	"sluice/core/problem"
 )
 
-const setPassword = "UPDATE credentials__ SET password = ?, password_at = NOW(3) WHERE user_id = ? AND password = ?" //nolint:gosec // G101: it has none
+const (
+	setPassword = "UPDATE credentials__ SET password = ?, password_at = NOW(3) WHERE user_id = ? AND password = ?" //nolint:gosec // G101: it has none
+	selectSince = "SELECT password_at FROM credentials__ WHERE user_id = ?"
+)
 
 // AskReset sends a code to an address, by which its owner gives the account a new password. The caller learns nothing about
 // the address: who has no account is told so by the message.
@@ -30,7 +33,7 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if err != nil {
 		return Asked{}, err
 	}
-	if err := a.mayAsk(ctx, by, KindEmail, string(email), index, a.secret.knows(of.user, by.Device)); err != nil {
+	if err := a.mayAsk(ctx, by, KindEmail, string(email), index, a.secret.knows(of, by.Device)); err != nil {
 		return Asked{}, err
 	}
 	if email, err = a.mailOf(ctx, of, email); err != nil {
@@ -107,13 +110,19 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 		if first, err = a.use(ctx, tx, p, c, key); err != nil || !first {
 			return err
 		}
-		return a.changePassword(ctx, tx, p, of, email, hash, 0)
+		if err := a.changePassword(ctx, tx, p, of, email, hash, 0); err != nil {
+			return err
+		}
+		var since time.Time
+		err = p.In(tx).QueryRowContext(ctx, selectSince, c.user).Scan(&since)
+		of.since = since.UnixMilli()
+		return writeError("read password", err)
 	})
 	switch {
 	case err != nil:
 		return "", err
 	case first:
-		return a.secret.device(c.user), nil
+		return a.secret.device(of), nil
 	}
 	if of, held, err = a.credentialOf(ctx, c.user); err != nil { // the same request was first after all
 		return "", err
@@ -134,7 +143,7 @@ func (a *Accounts) resetAgain(ctx context.Context, by Caller, of credential, ind
 	case !right:
 		return "", &problem.Problem{Kind: problem.Mismatch}
 	}
-	return a.secret.device(of.user), nil
+	return a.secret.device(of), nil
 }
 
 // ChangePassword gives a user another password, and ends all sessions but one.

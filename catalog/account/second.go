@@ -85,22 +85,22 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	}
 	first, may := c.mayUse(request)
 	id, from := a.secret.drawSecondSession(k, by.Key), newSeed()
-	switch {
-	case !may || first && !counts:
+	if !may || first && !counts {
 		return Tokens{}, errCode
+	}
+	of, _, err := a.credentialOf(ctx, k.user)
+	switch {
+	case err != nil:
+		return Tokens{}, err
 	case !first:
-		return a.again(ctx, k.user, id)
+		return a.again(ctx, of, id)
 	}
 	// Only who knows the password has such a challenge: what strangers do with others counts for nobody.
 	tries := userKey(k.user)
-	if a.secret.knows(k.user, by.Device) {
+	if a.secret.knows(of, by.Device) {
 		tries = deviceKey(by.Device)
 	}
 	if err := a.throttle.code(tries, k.user, by.Address, a.now()); err != nil {
-		return Tokens{}, err
-	}
-	of, _, err := a.credentialOf(ctx, k.user)
-	if err != nil {
 		return Tokens{}, err
 	}
 	origin, err := a.origin(ctx, k.user, by)
@@ -140,9 +140,9 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	case err != nil:
 		return Tokens{}, err
 	case !first: // the same request was first after all
-		return a.again(ctx, k.user, id)
+		return a.again(ctx, of, id)
 	}
-	return a.tokens(refreshToken{k.user, id, 1}, from, a.secret.device(k.user))
+	return a.tokens(refreshToken{k.user, id, 1}, from, a.secret.device(of))
 }
 
 // drawSecondSession draws the id of a session that a second factor begins.
@@ -151,13 +151,13 @@ func (s *Secret) drawSecondSession(k challengeKey, key string) ids.Session {
 }
 
 // again returns the tokens of a session that the same request has begun, until it was refreshed.
-func (a *Accounts) again(ctx context.Context, user ids.User, id ids.Session) (Tokens, error) {
-	s, err := a.session(ctx, user, id)
+func (a *Accounts) again(ctx context.Context, of credential, id ids.Session) (Tokens, error) {
+	s, err := a.session(ctx, of.user, id)
 	if err == nil && (s.over || s.generation != 1) {
 		err = errSpent
 	}
 	if err != nil {
 		return Tokens{}, err
 	}
-	return a.tokens(refreshToken{user, id, 1}, s.seed, a.secret.device(user))
+	return a.tokens(refreshToken{of.user, id, 1}, s.seed, a.secret.device(of))
 }

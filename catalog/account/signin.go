@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	selectCredential = "SELECT i.value_index, i.value, c.password, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
+	selectCredential = "SELECT i.value_index, i.value, c.password, c.password_at, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
 		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = c.user_id WHERE c.user_id = ?"
 	lockUser = "SELECT u.state, c.password, COALESCE(f.active, FALSE), u.created_at <= NOW(3) - INTERVAL ? SECOND FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
 		"LEFT JOIN factors__ f ON f.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
@@ -58,6 +58,7 @@ type credential struct {
 	known  bool
 	email  []byte // sealed
 	hash   string
+	since  int64 // when the password was set, in ms; 0: there is none
 	locale string
 	state  State
 	second bool // the user has a second factor
@@ -84,7 +85,8 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 	p := a.at(user)
 	c.user = user
 	var held []byte
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &c.state, &c.locale, &c.second)
+	var since time.Time
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &since, &c.state, &c.locale, &c.second)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, index, nil
@@ -92,6 +94,7 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 		return c, index, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
 	}
 	copy(index[:], held)
+	c.since = since.UnixMilli()
 	c.known = c.state != StateErased
 	return c, index, nil
 }
@@ -143,7 +146,7 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (SignedIn
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := a.throttle.try(index, by.Address, a.secret.knows(c.user, with.Device), a.now()); err != nil {
+	if err := a.throttle.try(index, by.Address, a.secret.knows(c, with.Device), a.now()); err != nil {
 		return SignedIn{}, err
 	}
 	in, err := a.enter(ctx, by, c, given)
@@ -240,11 +243,11 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, shown str
 	})
 	switch {
 	case db.Answer(err) == db.AnswerDuplicate:
-		return a.again(ctx, user, id)
+		return a.again(ctx, c, id)
 	case err != nil:
 		return Tokens{}, err
 	}
-	return a.tokens(refreshToken{user, id, 1}, from, a.secret.device(user))
+	return a.tokens(refreshToken{user, id, 1}, from, a.secret.device(c))
 }
 
 // newSession is a session that begins.
@@ -267,7 +270,7 @@ func (a *Accounts) write(ctx context.Context, tx *sql.Tx, p place.Place, s newSe
 	if err := a.note(ctx, in, s.of.user, outcomeDone, s.provedBy, s.id, s.origin); err != nil {
 		return err
 	}
-	if s.settled && s.of.known && !a.secret.knows(s.of.user, s.by.Device) {
+	if s.settled && s.of.known && !a.secret.knows(s.of, s.by.Device) {
 		if err := a.tellOfDevice(ctx, tx, p, s.of, s.by, s.id); err != nil {
 			return err
 		}

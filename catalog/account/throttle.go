@@ -114,29 +114,30 @@ func limited(a limit.Allowance) error {
 	return &problem.Problem{Kind: problem.RateLimited, RetryAfter: a.RetryAfter}
 }
 
-// A device token shows that its bearer has signed in as a user before, or has the user's mail. It lets nobody in.
+// A device token shows that its bearer has signed in as a user before, or has the user's mail. It lets nobody in, and ends with the
+// password: who has taken one with the last password is a stranger with the next.
 const (
 	devicePrefix = "sdt_"
 	deviceMAC    = 16 // bytes
 )
 
-func (s *Secret) device(user ids.User) string {
+func (s *Secret) device(of credential) string {
 	drawn := newSeed()
-	mac := s.deviceSum(user, drawn[:8])
+	mac := s.deviceSum(of, drawn[:8])
 	return devicePrefix + base64.RawURLEncoding.EncodeToString(append(drawn[:8:8], mac[:deviceMAC]...))
 }
 
-func (s *Secret) deviceSum(user ids.User, drawn []byte) sum {
-	return sumOf(s.devices, number(user), drawn)
+func (s *Secret) deviceSum(of credential, drawn []byte) sum {
+	return sumOf(s.devices, number(of.user), number(of.since), drawn)
 }
 
-// knows reports whether a device token is one of a user.
-func (s *Secret) knows(user ids.User, token string) bool {
+// knows reports whether a device token is one of a user with the same password.
+func (s *Secret) knows(of credential, token string) bool {
 	encoded, prefixed := strings.CutPrefix(token, devicePrefix)
 	held, ok := decode(encoded)
 	if !ok || !prefixed || len(held) != 8+deviceMAC {
 		return false
 	}
-	want := s.deviceSum(user, held[:8])
+	want := s.deviceSum(of, held[:8])
 	return subtle.ConstantTimeCompare(held[8:], want[:deviceMAC]) == 1
 }

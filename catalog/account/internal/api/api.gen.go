@@ -749,7 +749,7 @@ type Tokens struct {
 	// AccessToken For requests to shop and edge.
 	AccessToken string `json:"access_token"`
 
-	// DeviceToken For the next sign-in at this device. It lets nobody in.
+	// DeviceToken For the next sign-in at this device, until the password is another one. It lets nobody in.
 	DeviceToken *string `json:"device_token,omitempty"`
 
 	// ExpiresIn Seconds for which the access token counts.
