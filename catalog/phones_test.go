@@ -30,6 +30,9 @@ func (c *contract) exercisePhones() {
 	}
 	c.write("POST", "/v1/tokens", "", "t", fmt.Sprintf(`{"refresh_token":%q}`, c.text(tokens, "refresh_token")), "ok")
 	c.write("POST", in, "", "e", answer(annCode), "wrong_state")
+	const cat = "+4915122222222"
+	named := "/v1/phone_codes/" + c.text(c.write("POST", "/v1/phone_codes", "", "q", byPhone(cat), "ok"), "challenge_id")
+	c.write("POST", named, "", "q", fmt.Sprintf(`{"code":%q,"device_token":%q,"device_name":"Cat's phone"}`, c.code(cat, "sign_in_code"), c.text(tokens, "device_token")), "ok")
 	anns := c.text(tokens, "access_token")
 	list := c.shoot(shot{Method: "GET", Path: "/v1/me/identities", Token: anns, Want: "ok"})
 	c.write("DELETE", "/v1/me/identities/"+identityOf(list, ann), anns, "last", "", "wrong_state")
@@ -89,6 +92,10 @@ func (c *contract) exercisePhones() {
 // exerciseFormsOfPhones sends what is no number, or more than is known.
 func (c *contract) exerciseFormsOfPhones() {
 	const bob = "+4915187654321"
+	for _, more := range []string{`,"device_name":"a\nb"`, `,"device_token":7`} {
+		body := strings.Replace(`{"code":"12345678"}`, "}", more+"}", 1)
+		c.shoot(shot{Method: "POST", Path: "/v1/phone_codes/" + strings.Repeat("A", 22), Body: body, Want: "malformed", Undocumented: true})
+	}
 	for _, body := range []string{
 		byPhone(""), byPhone("+４９15112345678"), byPhone("+49151１2345678"), byPhone("tel:" + bob), byPhone(bob + " ext 5"),
 		strings.Replace(byPhone(bob), "}", `,"country":"de"}`, 1), strings.Replace(byPhone(bob), "{", `{"user_id":"7",`, 1),

@@ -54,6 +54,9 @@ func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration)
 // EnterByPhone begins a session of the user who has a number, by the code that was sent to it. If nobody has it, a user is made who
 // does.
 func (a *Accounts) EnterByPhone(ctx context.Context, by Caller, handle, code string) (SignedIn, error) {
+	if err := by.checkDevice(); err != nil {
+		return SignedIn{}, err
+	}
 	key := a.secret.ofKey(by.Key)
 	c, err := a.answered(ctx, purposePhone, handle, code, key)
 	if err != nil {

@@ -359,3 +359,45 @@ func TestOneWayIsLeft(t *testing.T) {
 		t.Errorf("%+v are left", left)
 	}
 }
+
+// Who signs in by phone at a device that the account knows is told of nothing, and the history has the device's name.
+func TestDevicesOfPhones(t *testing.T) {
+	t.Parallel()
+	a, ctx := newAccounts(t), t.Context()
+	user := a.member(mia)
+	mine := must(a.signIn(mia, good, "mine"))(t)
+	asked := must(a.AskSetPhone(ctx, from("set"), user.ID, miaPhone, ""))(t)
+	must(a.SetPhone(ctx, from("set"), account.Holder{User: user.ID, Session: mine.Session}, asked.Challenge, a.last("sign_in_code").Values["code"]))(t)
+	a.settle(user)
+	in := func(device, name string) (account.Tokens, bool) {
+		t.Helper()
+		challenge, code := a.askPhone(miaPhone, name) //nolint:contextcheck // it takes the test's
+		by := from(name)
+		by.Device, by.DeviceName = device, name
+		before := len(a.messages())
+		tokens := must(a.EnterByPhone(ctx, by, challenge, code))(t)
+		return tokens.Tokens, len(a.messages()) > before
+	}
+	if _, told := in(mine.Device, "known"); told {
+		t.Error("the user is told of a known device")
+	}
+	first, told := in("", "unknown")
+	if m := a.last("new_sign_in"); !told || m.To != mia || !strings.HasPrefix(m.Values["device"], "unknown (") {
+		t.Errorf("%v, %+v", told, m)
+	}
+	if _, told := in(first.Device, "again"); told {
+		t.Error("the user is told of a device of a session by phone")
+	}
+	names := map[string]bool{}
+	for _, s := range must(a.SignIns(ctx, user.ID))(t) {
+		names[s.Device] = true
+	}
+	if !names["known"] || !names["unknown"] || !names["again"] {
+		t.Errorf("the history has %v", names)
+	}
+	challenge, code := a.askPhone(miaPhone, "malformed")
+	for _, by := range []account.Caller{{Key: "k", DeviceName: "two\nlines"}, {Key: "k", Device: strings.Repeat("x", 201)}} {
+		_, err := a.EnterByPhone(ctx, by, challenge, code)
+		refused(t, "a wrong form", err, "malformed")
+	}
+}

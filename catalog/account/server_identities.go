@@ -30,7 +30,9 @@ func (s server) AskPhoneCode(ctx context.Context, r api.AskPhoneCodeRequestObjec
 
 // SignInByPhone implements api.StrictServerInterface.
 func (s server) SignInByPhone(ctx context.Context, r api.SignInByPhoneRequestObject) (api.SignInByPhoneResponseObject, error) {
-	in, err := s.EnterByPhone(ctx, caller(ctx, r.Params.IdempotencyKey), r.ChallengeID, r.Body.Code)
+	by := caller(ctx, r.Params.IdempotencyKey)
+	by.Device, by.DeviceName = or(r.Body.DeviceToken, ""), or(r.Body.DeviceName, "")
+	in, err := s.EnterByPhone(ctx, by, r.ChallengeID, r.Body.Code)
 	switch {
 	case err != nil:
 		return nil, err

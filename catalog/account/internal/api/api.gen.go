@@ -468,6 +468,18 @@ type PasswordProof struct {
 // Phone A number as E.164 has it.
 type Phone = string
 
+// PhoneCode defines model for PhoneCode.
+type PhoneCode struct {
+	// Code The code that was sent.
+	Code CodeText `json:"code"`
+
+	// DeviceName What its owner calls the device, for the history of sign-ins.
+	DeviceName *string `json:"device_name,omitempty"`
+
+	// DeviceToken Of an earlier session at this device.
+	DeviceToken *string `json:"device_token,omitempty"`
+}
+
 // PhoneRegistration defines model for PhoneRegistration.
 type PhoneRegistration struct {
 	// Country A country as ISO 3166-1 has it.
@@ -1079,7 +1091,7 @@ type ResetPasswordJSONRequestBody = Reset
 type AskPhoneCodeJSONRequestBody = PhoneRegistration
 
 // SignInByPhoneJSONRequestBody defines body for SignInByPhone for application/json ContentType.
-type SignInByPhoneJSONRequestBody = Code
+type SignInByPhoneJSONRequestBody = PhoneCode
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
