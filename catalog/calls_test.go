@@ -325,6 +325,10 @@ func (c *callCounter) callsOfSignIn() {
 	me := tokens["access_token"]
 	c.call(request{"GET", "/.well-known/jwks.json", "", "", http.StatusOK, 0, 0, ""})
 	c.call(request{"GET", "/v1/me/sessions", "", me, http.StatusOK, 2, 0, ""}) // one looks whether the session of the token lives, here and below
+	for path, statements := range map[string]int64{"profile": 2, "addresses": 3, "consents": 3, "data": 9} {
+		c.call(request{"GET", "/v1/me/" + path, "", me, http.StatusOK, statements, 0, ""})
+	}
+	c.call(request{"GET", "/v1/me/addresses/adr_0000000000001", "", me, http.StatusNotFound, 3, 0, "/v1/me/addresses/{address_id}"})
 	c.call(request{"DELETE", "/v1/me/sessions", "", me, http.StatusNoContent, 3, 1, ""})
 	c.call(request{"PUT", "/v1/me/password", `{"current_password":"` + old + `","password":"` + next + `"}`, me, http.StatusNoContent, 9, 1, ""})
 	c.call(request{"DELETE", "/v1/me/sessions/" + tokens["session_id"], "", me, http.StatusNoContent, 4, 1, "/v1/me/sessions/{session_id}"})
@@ -348,8 +352,8 @@ func (c *callCounter) callsOfFactors() {
 	}
 	confirmed := c.callAll(map[string]string{"Idempotency-Key": "k"}, request{"POST", "/v1/me/totp/confirmation", `{"code":"` + code + `"}`, me, http.StatusOK, 8, 1, ""})
 	recovery, _ := confirmed["recovery_codes"].([]any)
-	c.call(request{"GET", "/v1/me/totp", "", me, http.StatusOK, 1, 0, ""})
-	c.call(request{"GET", "/v1/me/sign_ins", "", me, http.StatusOK, 1, 0, ""})
+	c.call(request{"GET", "/v1/me/totp", "", me, http.StatusOK, 2, 0, ""})
+	c.call(request{"GET", "/v1/me/sign_ins", "", me, http.StatusOK, 2, 0, ""})
 	signIn.status, signIn.statements = http.StatusAccepted, 5
 	second := c.callUnder("second", signIn)["challenge_id"]
 	finish := fmt.Sprintf(`{"code":%q}`, recovery[0])

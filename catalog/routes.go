@@ -35,6 +35,7 @@ type Allowed struct {
 	KeyScope  string `json:"key_scope,omitempty"` // that an API key of a seller needs
 	On        string `json:"on"`
 	StepUp    bool   `json:"step_up,omitzero"` // the session must have been proved lately
+	Live      bool   `json:"live,omitzero"`    // a read for which the session must live as of now
 }
 
 // Table lists all operations by path, and who may call them.
@@ -43,7 +44,7 @@ func Table() []Allowed {
 	var table []Allowed
 	for _, r := range routes(nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
-		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp})
+		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp, p.Live})
 	}
 	slices.SortFunc(table, func(a, b Allowed) int {
 		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)

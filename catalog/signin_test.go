@@ -192,10 +192,14 @@ func (c *contract) exerciseRepeatedReset() {
 }
 
 // exerciseEndedSession has somebody who holds the token of a session that has ended: at once, nothing can be done with it about
-// sessions and passwords.
+// sessions and passwords, and nothing personal can be read.
 func (c *contract) exerciseEndedSession(token, session, change string) {
 	c.t.Helper()
-	c.shoot(shot{Method: "GET", Path: "/v1/me/sessions", Token: token, Want: "unauthorized"})
+	for _, path := range []string{
+		"sessions", "identities", "sign_ins", "totp", "profile", "addresses", "addresses/" + noAddress, "consents", "data",
+	} {
+		c.shoot(shot{Method: "GET", Path: "/v1/me/" + path, Token: token, Want: "unauthorized"})
+	}
 	c.write("DELETE", "/v1/me/sessions", token, "over", "", "unauthorized")
 	c.write("DELETE", "/v1/me/sessions/"+session, token, "over", "", "unauthorized")
 	c.write("PUT", "/v1/me/password", token, "over", change, "unauthorized")

@@ -216,7 +216,7 @@ var catalogFamilies = []Family{
 	{"sluice_catalog_stock_feed_behind_messages", Gauge, "reader", "Messages with events of stock that this process has not handled yet, of the partitions that it has."},
 	{"sluice_catalog_stock_feed_stuck_seconds", Gauge, "reader", "How long this process has failed to read events of stock, or to handle them; 0 if it does not fail."},
 	{"sluice_catalog_stock_feed_lost_messages_total", Counter, "reader", "Messages with events of stock that Kafka had no more when this process wanted to read them; what they tell is missing."},
-	{"sluice_catalog_sessions_unread_seconds", Gauge, "", "How long ago this shop had read all that is told of sessions that have ended; about a second while it keeps up. Until it has caught up, it takes the tokens of such a session for reads, for up to ten minutes. Writes ask the database."},
+	{"sluice_catalog_sessions_unread_seconds", Gauge, "", "How long ago this shop had read all that is told of sessions that have ended; about a second while it keeps up. Until it has caught up, it takes the tokens of such a session for reads of what is not personal, for up to ten minutes. All else asks the database."},
 	{"sluice_catalog_sessions_ended_sessions", Gauge, "", "Sessions that have ended and whose tokens this shop refuses, one million at most."},
 	{"sluice_catalog_sessions_unreadable_messages_total", Counter, "", "Messages of the topic of users that this shop could not read, and passed over. The log has the first ones."},
 	{"sluice_catalog_sessions_lost_messages_total", Counter, "", "Messages of the topic of users that Kafka had no more when this shop wanted to read them."},
