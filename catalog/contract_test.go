@@ -45,7 +45,7 @@ var unreached = map[string][]string{
 	"removeAddress": {"outcome_unknown", "in_progress"},
 	"noteConsent":   {"outcome_unknown", "in_progress"},
 	"askPhoneCode":  {"outcome_unknown"}, "signInByPhone": {"outcome_unknown"}, "askNewPhone": {"outcome_unknown"}, "setPhone": {"outcome_unknown"},
-	"removeIdentity": {"outcome_unknown"},
+	"removeIdentity": {"outcome_unknown"}, "askNewEmail": {"outcome_unknown"}, "setEmail": {"outcome_unknown"},
 }
 
 // contract is a shop that is held to its API document.
@@ -108,6 +108,7 @@ func (c *contract) exercise() {
 	c.exerciseAssessedSellers()
 	c.exercisePeople()
 	c.exercisePhones()
+	c.exerciseEmails()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},

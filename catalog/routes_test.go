@@ -46,6 +46,8 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/phone_codes/{challenge_id}":    everyRole,
 	"POST /v1/me/phone_codes":                {auth.RoleShopper},
 	"POST /v1/me/phone_codes/{challenge_id}": {auth.RoleShopper},
+	"POST /v1/me/email_codes":                {auth.RoleShopper},
+	"POST /v1/me/email_codes/{challenge_id}": {auth.RoleShopper},
 	"GET /v1/me/identities":                  {auth.RoleShopper},
 	"DELETE /v1/me/identities/{identity_id}": {auth.RoleShopper},
 	"POST /v1/sessions/{challenge_id}":       everyRole,
@@ -104,7 +106,8 @@ var allowed = map[string][]auth.Role{
 
 // proved are the operations that want a session which was proved lately, literally too.
 var proved = []string{
-	"POST /v1/sellers/{seller_id}/api_keys", "DELETE /v1/me/identities/{identity_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
+	"POST /v1/sellers/{seller_id}/api_keys", "DELETE /v1/me/identities/{identity_id}", "POST /v1/me/email_codes",
+	"POST /v1/me/email_codes/{challenge_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
 }
@@ -120,7 +123,8 @@ var neededOfKeys = map[string]string{
 var live = []string{
 	"GET /v1/assessments", "GET /v1/me/addresses", "GET /v1/me/addresses/{address_id}", "GET /v1/me/consents", "GET /v1/me/data", "GET /v1/me/identities", "GET /v1/me/profile",
 	"GET /v1/me/sessions", "GET /v1/me/sign_ins", "GET /v1/me/totp", "GET /v1/seller_reviews", "GET /v1/seller_reviews/{seller_id}",
-	"GET /v1/sellers/{seller_id}/application",
+	"GET /v1/sellers/{seller_id}/acts", "GET /v1/sellers/{seller_id}/api_keys", "GET /v1/sellers/{seller_id}/application",
+	"GET /v1/sellers/{seller_id}/invitations", "GET /v1/sellers/{seller_id}/members", "GET /v1/sellers/{seller_id}/transfer",
 }
 
 // needed has the scope of each operation that services may call, a second time too.

@@ -287,6 +287,8 @@ func (c *contract) exerciseSignInOutage(me string) {
 		{Method: "POST", Path: "/v1/phone_codes/" + c.challenge, Body: `{"code":"00000000"}`},
 		{Method: "POST", Path: "/v1/me/phone_codes", Token: me, Body: `{"phone":"+4915112345678"}`},
 		{Method: "POST", Path: "/v1/me/phone_codes/" + c.challenge, Token: me, Body: `{"code":"00000000"}`},
+		{Method: "POST", Path: "/v1/me/email_codes", Token: me, Body: `{"email":"mia@example.net"}`},
+		{Method: "POST", Path: "/v1/me/email_codes/" + c.challenge, Token: me, Body: `{"code":"00000000"}`},
 		{Method: "GET", Path: "/v1/me/identities", Token: me},
 		{Method: "DELETE", Path: "/v1/me/identities/idn_0000000000001", Token: me},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -28,7 +29,12 @@ import (
 	"sluice/core/stock"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(dsnEnv); dsn != "" {
+		killedChange(dsn)
+	}
+	goleak.VerifyTestMain(servicetest.Main(m))
+}
 
 // tester makes the users of tests.
 var tester = audit.Author{Actor: "admin:1", Origin: "a test"}
@@ -38,6 +44,8 @@ type accounts struct {
 	*account.Accounts
 
 	t         *testing.T
+	dsn       string
+	secret    string // its file
 	databases *place.Databases
 	post      *postbox
 	assess    *assess.Assessments
@@ -54,10 +62,10 @@ func newAccounts(t *testing.T) *accounts {
 // newAccountsBy makes those of a shop whose rules of assessment are in a file.
 func newAccountsBy(t *testing.T, rules string) *accounts {
 	t.Helper()
-	a := &accounts{t: t}
+	a := &accounts{t: t, dsn: servicetest.MariaDB(t), secret: filepath.Join(t.TempDir(), "secret")}
 	var err error
 	a.databases, err = place.Config{}.Open(place.Options{
-		MySQL: db.Config{DSN: config.Secret(servicetest.MariaDB(t)), ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
+		MySQL: db.Config{DSN: config.Secret(a.dsn), ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +74,7 @@ func newAccountsBy(t *testing.T, rules string) *accounts {
 	if err := a.databases.Migrate(t.Context(), place.Owners{account.Schema(), audit.Schema(), assess.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "secret")
+	file := a.secret
 	if err := account.CreateSecret(file); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ const (
 	purposeSignIn   purpose = "sign_in"   // its code is one of the second factor
 	purposePhone    purpose = "phone"     // signs in, or registers
 	purposeSetPhone purpose = "set_phone" // of an account
+	purposeSetEmail purpose = "set_email" // of an account
 )
 
 const (

@@ -26,13 +26,14 @@ const (
 
 	insertClaim   = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, ?, NOW(3))"
 	selectClaim   = "SELECT user_id, claim FROM claims__ WHERE value_index = ?"
-	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ?"
+	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ? AND claimed_at <= NOW(3)"
 	endClaim      = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ? AND final = FALSE"
 	selectPending = "SELECT value_index, user_id, claim FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
-	reopenClaim   = "UPDATE claims__ SET final = FALSE, claimed_at = NOW(3) WHERE value_index = ? AND user_id = ? AND claim = ?"
-	removeClaim   = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ?"
-	giveUp        = "INSERT INTO identities__ (user_id, claim, made_at) VALUES (?, ?, NOW(3))"
-	selectMade    = "SELECT value_index FROM identities__ WHERE user_id = ? AND claim = ?"
+	// The time of a claim that is reopened is to come: no request that made it, and no sweep, makes it final behind that.
+	reopenClaim = "UPDATE claims__ SET final = FALSE, claimed_at = NOW(3) + INTERVAL ? SECOND WHERE value_index = ? AND user_id = ? AND claim = ?"
+	removeClaim = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ?"
+	giveUp      = "INSERT INTO identities__ (user_id, claim, made_at) VALUES (?, ?, NOW(3))"
+	selectMade  = "SELECT value_index FROM identities__ WHERE user_id = ? AND claim = ?"
 
 	// A challenge that was used answers the repetitions of its request for a day.
 	sweepChallenges = "DELETE FROM challenges__ WHERE ends_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
@@ -107,10 +108,10 @@ func (a *Accounts) unclaim(ctx context.Context, of identity) error {
 	return writeError("end a claim", err)
 }
 
-// reopen has a sweep look at a claim, unless it is ended before. Whoever gives an identity up does this first.
+// reopen has a sweep look at a claim later, unless it is ended before. Whoever gives an identity up does this first.
 func (a *Accounts) reopen(ctx context.Context, of identity) error {
 	p := a.of(of.index)
-	_, err := p.In(p.Writer()).ExecContext(ctx, reopenClaim, of.index[:], of.user, of.claim)
+	_, err := p.In(p.Writer()).ExecContext(ctx, reopenClaim, int64(claimLife/time.Second), of.index[:], of.user, of.claim)
 	return writeError("reopen a claim", err)
 }
 

@@ -66,7 +66,7 @@ var errSecond = errors.New("the user has a second factor")
 
 // enterHeld begins a session of a user who has an identity, or asks for the second factor.
 func (a *Accounts) enterHeld(ctx context.Context, by Caller, user ids.User, index Index) (in SignedIn, err error) {
-	of, _, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	if err != nil {
 		return in, err
 	}

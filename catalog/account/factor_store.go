@@ -90,7 +90,7 @@ type BegunFactor struct{ Secret, URI string }
 
 // BeginFactor draws a secret for an app. It is of no use until ConfirmFactor, and another one replaces it.
 func (a *Accounts) BeginFactor(ctx context.Context, by Caller, user ids.User) (BegunFactor, error) {
-	of, _, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	if err != nil {
 		return BegunFactor{}, err
 	}
@@ -153,7 +153,7 @@ func (a *Accounts) ConfirmFactor(ctx context.Context, by Caller, user ids.User, 
 	if err := a.throttle.code(sessionKey(user, session), user, by.Address, a.now()); err != nil {
 		return nil, err
 	}
-	of, _, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	if err != nil {
 		return nil, err
 	}
@@ -256,14 +256,14 @@ func (a *Accounts) knows(ctx context.Context, by Caller, user ids.User, text str
 	if err != nil {
 		return credential{}, errCredentials
 	}
-	of, index, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	switch {
 	case err != nil:
 		return of, err
 	case !of.known:
 		return of, errNoPassword
 	}
-	if err := a.throttle.try(index, by.Address, true, a.now()); err != nil {
+	if err := a.throttle.try(of.index, by.Address, true, a.now()); err != nil {
 		return of, err
 	}
 	right, err := a.hasher.Verify(ctx, given, of.hash)

@@ -84,35 +84,51 @@ func (a *Accounts) identities(ctx context.Context, in place.Conn, user ids.User)
 	return all, err
 }
 
-// add gives a user another identity, once its claim is made. A number takes the place of the one that the user has. The use
-// of what has shown it is noted, and reported to be the first one or that of a repetition. Who has the identity already is given nothing.
-func (a *Accounts) add(ctx context.Context, who Holder, of identity, value string, use func(tx *sql.Tx, p place.Place) (bool, error)) (Identity, error) {
-	mine, err := a.claim(ctx, of, value)
+// addition is an identity that a user has shown to be theirs.
+type addition struct {
+	identity
+	value    string // what its user sees of it
+	password string // hash, of who has an address for the first time
+
+	// use notes in a transaction that what has shown it is used, and reports whether it was not before, by the same request.
+	use func(tx *sql.Tx, p place.Place) (bool, error)
+}
+
+// add gives a user another identity. An address or a number takes the place of the one that the user has. Who has the identity
+// already is given nothing.
+func (a *Accounts) add(ctx context.Context, who Holder, of addition) (Identity, error) {
+	added, err := a.addOnce(ctx, who, &of)
+	if errors.Is(err, errGivenUp) {
+		// The user had the same value before, and the request that took it stopped before the end of its claim. Who has just shown that it
+		// is theirs need not wait for a sweep.
+		if err := a.release(ctx, of.identity); err != nil {
+			return Identity{}, err
+		}
+		added, err = a.addOnce(ctx, who, &of)
+	}
+	return added, err
+}
+
+// addOnce does so by one claim. A process may end between any two of its steps: a sweep ends the claim that has no identity then.
+func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Identity, error) {
+	var err error
+	if of.identity, err = a.claim(ctx, of.identity, of.value); err != nil {
+		return Identity{}, err
+	}
+	reopened, err := a.reopenAll(ctx, of.identity)
 	if err != nil {
 		return Identity{}, err
 	}
+	a.step("reopened")
 	p := a.at(who.User)
 	var replaced []Identity
-	if mine.kind == KindPhone {
-		held, err := a.Identities(ctx, who.User)
-		if err != nil {
-			return Identity{}, err
-		}
-		for _, old := range held {
-			if old.Kind == KindPhone && old.index != mine.index {
-				if err := a.reopen(ctx, old.of(who.User)); err != nil {
-					return Identity{}, err
-				}
-			}
-		}
-		a.step("reopened")
-	}
 	_, err = p.Write(ctx, "identity", func(tx *sql.Tx) error {
 		replaced = nil
-		if _, err := lock(ctx, p.In(tx), who.User); err != nil {
+		held, err := lock(ctx, p.In(tx), who.User)
+		if err != nil {
 			return err
 		}
-		first, err := use(tx, p)
+		first, err := of.use(tx, p)
 		if err != nil {
 			return err
 		}
@@ -120,34 +136,95 @@ func (a *Accounts) add(ctx context.Context, who Holder, of identity, value strin
 		if err != nil {
 			return db.WriteError("read identities", err)
 		}
-		there := slices.ContainsFunc(before, func(i Identity) bool { return i.index == mine.index })
 		switch {
-		case there:
+		case slices.ContainsFunc(before, func(i Identity) bool { return i.index == of.index }):
 			return nil
 		case !first: // it was given up since the same request made it
 			return errCode
-		case len(before) >= identitiesMax:
-			return errManyWays
 		}
 		for _, old := range before {
-			if mine.kind == KindPhone && old.Kind == KindPhone {
-				replaced = append(replaced, old)
-				if err := a.clear(ctx, tx, p, who, old); err != nil {
-					return err
-				}
+			if !of.replaces(old) {
+				continue
 			}
+			if !slices.Contains(reopened, old.ID) {
+				return errMoved
+			}
+			replaced = append(replaced, old)
 		}
-		if err := mine.write(ctx, p.In(tx)); err != nil {
-			return err
+		if len(before)-len(replaced) >= identitiesMax {
+			return errManyWays
 		}
-		return a.tellAdded(ctx, tx, p, mine, value, before, replaced)
+		defer a.step("writing")
+		return a.put(ctx, tx, p, who, held, of, before, replaced)
 	})
 	if err != nil {
 		return Identity{}, err
 	}
-	a.finalise(ctx, mine)
+	a.step("switched")
+	a.finalise(ctx, of.identity)
+	a.step("final")
 	a.unclaimAll(ctx, who.User, replaced)
-	return a.identity(ctx, who.User, mine.index)
+	a.step("ended")
+	added, err := a.identity(ctx, who.User, of.index)
+	if errors.Is(err, errNoIdentity) { // another request has replaced it since
+		err = errCode
+	}
+	return added, err
+}
+
+// errMoved says that another request has given the user another way to sign in meanwhile.
+var errMoved = fmt.Errorf("the ways to sign in have changed meanwhile: %w", stock.ErrNotApplied)
+
+// replaces reports whether an identity takes the place of another one of its user: a user has one address and one number.
+func (i identity) replaces(old Identity) bool {
+	return i.kind != KindProvider && i.kind == old.Kind && i.index != old.index
+}
+
+// reopenAll reopens the claims of the identities whose place another one takes.
+func (a *Accounts) reopenAll(ctx context.Context, by identity) (reopened []ids.Identity, err error) {
+	held, err := a.Identities(ctx, by.user)
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range held {
+		if !by.replaces(old) {
+			continue
+		}
+		if err := a.reopen(ctx, old.of(by.user)); err != nil {
+			return nil, err
+		}
+		reopened = append(reopened, old.ID)
+	}
+	return reopened, nil
+}
+
+// put writes an identity in the place of others in a transaction, which holds the user's lock, and tells of it. If there were others,
+// all other sessions end: one of them may have begun by those.
+func (a *Accounts) put(ctx context.Context, tx *sql.Tx, p place.Place, who Holder, held locked, of *addition, before, replaced []Identity) error {
+	in := p.In(tx)
+	switch {
+	case of.kind != KindEmail:
+	case (of.password == "") == (held.hash == ""): // since the code was asked for
+		return passwordFault(held.hash != "")
+	case of.password != "":
+		if _, err := in.ExecContext(ctx, insertCredential, who.User, of.password); err != nil {
+			return db.WriteError("write credential", err)
+		}
+	}
+	for _, old := range replaced {
+		if err := a.clear(ctx, in, who.User, old); err != nil {
+			return err
+		}
+	}
+	if len(replaced) > 0 {
+		if err := a.endOthers(ctx, tx, p, who); err != nil {
+			return err
+		}
+	}
+	if err := of.write(ctx, in); err != nil {
+		return err
+	}
+	return a.tellAdded(ctx, tx, p, of.identity, of.value, before, replaced)
 }
 
 // of is what claims know of an identity.
@@ -206,7 +283,15 @@ func (a *Accounts) RemoveIdentity(ctx context.Context, who Holder, id ids.Identi
 			return errSecondFirst
 		}
 		removed = before[at : at+1]
-		if err := a.clear(ctx, tx, p, who, before[at]); err != nil {
+		if err := a.clear(ctx, p.In(tx), who.User, before[at]); err != nil {
+			return err
+		}
+		if before[at].Kind == KindEmail { // a password is one of an address
+			if _, err := p.In(tx).ExecContext(ctx, deletePassword, who.User); err != nil {
+				return db.WriteError("delete password", err)
+			}
+		}
+		if err := a.endOthers(ctx, tx, p, who); err != nil {
 			return err
 		}
 		return a.tellRemoved(ctx, tx, p, who.User, before[at], before)
@@ -228,19 +313,16 @@ func (a *Accounts) wasThere(ctx context.Context, in place.Conn, user ids.User, i
 	return writeError("read identity", err)
 }
 
-// clear takes an identity from a user in a transaction, which holds the user's lock, and ends all other sessions. The row stays, so
-// that nobody makes it again by the same claim.
-func (a *Accounts) clear(ctx context.Context, tx *sql.Tx, p place.Place, who Holder, of Identity) error {
-	in := p.In(tx)
-	if _, err := in.ExecContext(ctx, clearIdentity, who.User, of.ID); err != nil {
-		return db.WriteError("clear identity", err)
-	}
-	if of.Kind == KindEmail { // a password is one of an address
-		if _, err := in.ExecContext(ctx, deletePassword, who.User); err != nil {
-			return db.WriteError("delete password", err)
-		}
-	}
-	others, err := a.sessionIDs(ctx, in, selectOthers, who.User, int64(who.Session))
+// clear takes an identity from a user in a transaction, which holds the user's lock. The row stays, so that nobody makes it again by
+// the same claim.
+func (a *Accounts) clear(ctx context.Context, in place.Conn, user ids.User, of Identity) error {
+	_, err := in.ExecContext(ctx, clearIdentity, user, of.ID)
+	return writeError("clear identity", err)
+}
+
+// endOthers ends all sessions of a user but the holder's, in a transaction that holds the user's lock.
+func (a *Accounts) endOthers(ctx context.Context, tx *sql.Tx, p place.Place, who Holder) error {
+	others, err := a.sessionIDs(ctx, p.In(tx), selectOthers, who.User, int64(who.Session))
 	if err != nil {
 		return err
 	}
@@ -256,36 +338,50 @@ func (a *Accounts) unclaimAll(ctx context.Context, user ids.User, all []Identity
 	}
 }
 
-// tellAdded tells a user of a new way to sign in, wherever else the user is reached, and who had the number before that it is none.
+// tellAdded tells a user of a new way to sign in, wherever else the user is reached, and who had the address or the number before that it
+// is none.
 func (a *Accounts) tellAdded(ctx context.Context, tx *sql.Tx, p place.Place, added identity, value string, before, replaced []Identity) error {
+	way := masked(added.kind, added.provider, value)
 	for _, old := range replaced {
-		if err := a.tellBy(ctx, tx, p, added.user, templateRemoved, old.ID, masked(old.Kind, "", old.Value), []Identity{old}); err != nil {
+		n := notice{templateRemoved, old.ID, map[string]string{"way": masked(old.Kind, "", old.Value)}}
+		if old.Kind == KindEmail {
+			n = notice{templateEmailChanged, added.claim, map[string]string{"address": way}}
+		}
+		if err := a.tellBy(ctx, tx, p, added.user, n, []Identity{old}); err != nil {
 			return err
 		}
 	}
 	to := slices.DeleteFunc(slices.Clone(before), func(i Identity) bool {
 		return slices.ContainsFunc(replaced, func(old Identity) bool { return old.ID == i.ID })
 	})
-	return a.tellBy(ctx, tx, p, added.user, templateAdded, added.claim, masked(added.kind, added.provider, value), to)
+	return a.tellBy(ctx, tx, p, added.user, notice{templateAdded, added.claim, map[string]string{"way": way}}, to)
 }
 
 func (a *Accounts) tellRemoved(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, removed Identity, before []Identity) error {
-	return a.tellBy(ctx, tx, p, user, templateRemoved, removed.ID, masked(removed.Kind, removed.Provider, removed.Value), before)
+	way := masked(removed.Kind, removed.Provider, removed.Value)
+	return a.tellBy(ctx, tx, p, user, notice{templateRemoved, removed.ID, map[string]string{"way": way}}, before)
+}
+
+// notice is what a user is told of a change of an identity.
+type notice struct {
+	template string
+	of       ids.Identity
+	values   map[string]string // without the time
 }
 
 // tellBy tells a user of a change, by all ways in which the user is reached.
-func (a *Accounts) tellBy(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, template string, of ids.Identity, way string, to []Identity) error {
+func (a *Accounts) tellBy(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, n notice, to []Identity) error {
 	row, err := rows.New(p.In(tx)).User(ctx, user)
 	if err != nil {
 		return db.WriteError("read user", err)
 	}
+	n.values["at"] = a.now().UTC().Format(time.RFC3339)
 	for _, i := range to {
 		if i.Kind == KindProvider {
 			continue
 		}
 		err := a.messenger.Add(ctx, tx, p, Message{
-			Event: "identity-" + of.String(), User: user, Template: template, Locale: row.Locale, By: i.Kind, To: i.Value,
-			Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339), "way": way},
+			Event: "identity-" + n.of.String(), User: user, Template: n.template, Locale: row.Locale, By: i.Kind, To: i.Value, Values: n.values,
 		})
 		if err != nil {
 			return err

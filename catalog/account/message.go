@@ -18,6 +18,8 @@ const (
 	templateNoAccount = "no_account" // somebody wants a new password for an address that has no account
 	templateChanged   = "password_changed"
 
+	templateEmailChanged = "email_changed"
+
 	templateNewDevice = "new_sign_in"
 
 	templateFactorSet     = "totp_set"

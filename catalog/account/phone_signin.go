@@ -38,7 +38,7 @@ func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration)
 	if owner == 0 {
 		owner = a.secret.nobody(index)
 	}
-	of, _, err := a.credentialOf(ctx, owner)
+	of, err := a.credentialOf(ctx, owner)
 	if err != nil {
 		return Asked{}, err
 	}
@@ -102,6 +102,8 @@ func (a *Accounts) SetPhone(ctx context.Context, by Caller, who Holder, handle, 
 	case c.user != who.User:
 		return Identity{}, errCode
 	}
-	return a.add(ctx, who, identity{user: c.user, kind: KindPhone, index: c.index}, c.value,
-		func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) })
+	return a.add(ctx, who, addition{
+		identity: identity{user: c.user, kind: KindPhone, index: c.index}, value: c.value,
+		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) },
+	})
 }

@@ -77,15 +77,15 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	if err != nil {
 		return "", err
 	}
-	of, held, err := a.credentialOf(ctx, c.user)
+	of, err := a.credentialOf(ctx, c.user)
 	switch {
 	case err != nil:
 		return "", err
-	case !of.known || held != c.index: // the address is not the account's any more
+	case !of.known || of.index != c.index: // the address is not the account's any more
 		return "", errCode
 	}
 	if first, _ := c.mayUse(key); !first {
-		return a.resetAgain(ctx, by, of, held, given)
+		return a.resetAgain(ctx, by, of, given)
 	}
 	email, err := a.vault.Open(ctx, c.user, KindEmail, of.email)
 	if err != nil {
@@ -103,8 +103,11 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	p, first := a.at(c.user), false
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
 		held, err := lock(ctx, p.In(tx), c.user)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case held.email != c.index:
+			return errCode
 		}
 		of.hash = held.hash // whatever it was: the code counts, not the last password
 		if first, err = a.use(ctx, tx, p, c, key); err != nil || !first {
@@ -124,16 +127,16 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	case first:
 		return a.secret.device(of), nil
 	}
-	if of, held, err = a.credentialOf(ctx, c.user); err != nil { // the same request was first after all
+	if of, err = a.credentialOf(ctx, c.user); err != nil { // the same request was first after all
 		return "", err
 	}
-	return a.resetAgain(ctx, by, of, held, given)
+	return a.resetAgain(ctx, by, of, given)
 }
 
 // resetAgain answers the repetition of a reset. With another password it is another request: who is told that it is done would sign in
 // with a password that nobody has. It counts as a try, because the password may be another one by then, and its owner's.
-func (a *Accounts) resetAgain(ctx context.Context, by Caller, of credential, index Index, given password.Password) (device string, err error) {
-	if err := a.throttle.try(index, by.Address, false, a.now()); err != nil {
+func (a *Accounts) resetAgain(ctx context.Context, by Caller, of credential, given password.Password) (device string, err error) {
+	if err := a.throttle.try(of.index, by.Address, false, a.now()); err != nil {
 		return "", err
 	}
 	right, err := a.hasher.Verify(ctx, given, of.hash)
@@ -152,7 +155,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if err != nil {
 		return errCredentials
 	}
-	of, index, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	if err != nil {
 		return err
 	}
@@ -167,12 +170,12 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if err != nil {
 		return err
 	}
-	if err := a.throttle.try(index, by.Address, true, a.now()); err != nil {
+	if err := a.throttle.try(of.index, by.Address, true, a.now()); err != nil {
 		return err
 	}
 	err = a.replacePassword(ctx, of, email, but, given, chosen)
-	if errors.Is(err, errChanged) { // by a reset, by another change, or by a sign-in that renewed the same password's hash
-		if of, _, err = a.credentialOf(ctx, user); err != nil {
+	if errors.Is(err, errChanged) { // by a reset, by another change, by another address, or by a sign-in that renewed the same password's hash
+		if of, err = a.credentialOf(ctx, user); err != nil {
 			return err
 		}
 		err = a.replacePassword(ctx, of, email, but, given, chosen)
@@ -202,8 +205,12 @@ func (a *Accounts) replacePassword(ctx context.Context, of credential, email str
 	a.step("hashed")
 	p := a.at(of.user)
 	_, err = p.Write(ctx, "password", func(tx *sql.Tx) error {
-		if _, err := lock(ctx, p.In(tx), of.user); err != nil {
+		held, err := lock(ctx, p.In(tx), of.user)
+		switch {
+		case err != nil:
 			return err
+		case held.email != of.index: // and the notice would go to the last address
+			return errChanged
 		}
 		return a.changePassword(ctx, tx, p, of, email, hash, but)
 	})

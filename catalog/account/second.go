@@ -35,7 +35,7 @@ func (a *Accounts) askSecond(ctx context.Context, by Caller, of credential, rene
 		switch {
 		case err != nil:
 			return err
-		case held.hash != of.hash || held.second != of.second:
+		case held.hash != of.hash || held.email != of.index || held.second != of.second:
 			return errChanged
 		case held.state != StateActive:
 			return errLocked
@@ -88,7 +88,7 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if !may || first && !counts {
 		return Tokens{}, errCode
 	}
-	of, _, err := a.credentialOf(ctx, k.user)
+	of, err := a.credentialOf(ctx, k.user)
 	switch {
 	case err != nil:
 		return Tokens{}, err

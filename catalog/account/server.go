@@ -35,6 +35,8 @@ var Permissions = web.Permissions{
 	"SignInByPhone":    {Roles: web.Anybody, On: "its own user"},
 	"AskNewPhone":      {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
 	"SetPhone":         {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
+	"AskNewEmail":      {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
+	"SetEmail":         {Roles: web.RolesOf(auth.RoleShopper), On: "its own user", StepUp: true},
 	"ListIdentities":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own identities", Live: true},
 	"RemoveIdentity":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own identities", StepUp: true},
 	"ChangePassword":   {Roles: web.RolesOf(auth.RoleShopper), On: "its own user"},

@@ -60,6 +60,24 @@ func (s server) SetPhone(ctx context.Context, r api.SetPhoneRequestObject) (api.
 	return api.SetPhone200JSONResponse(shownIdentity(added)), nil
 }
 
+// AskNewEmail implements api.StrictServerInterface.
+func (s server) AskNewEmail(ctx context.Context, r api.AskNewEmailRequestObject) (api.AskNewEmailResponseObject, error) {
+	asked, err := s.AskSetEmail(ctx, caller(ctx, r.Params.IdempotencyKey), me(ctx), r.Body.Email, r.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	return api.AskNewEmail202JSONResponse(shownChallenge(asked)), nil
+}
+
+// SetEmail implements api.StrictServerInterface.
+func (s server) SetEmail(ctx context.Context, r api.SetEmailRequestObject) (api.SetEmailResponseObject, error) {
+	set, err := s.Accounts.SetEmail(ctx, caller(ctx, r.Params.IdempotencyKey), holder(ctx), r.ChallengeID, r.Body.Code)
+	if err != nil {
+		return nil, err
+	}
+	return api.SetEmail200JSONResponse(shownIdentity(set)), nil
+}
+
 // ListIdentities implements api.StrictServerInterface.
 func (s server) ListIdentities(ctx context.Context, _ api.ListIdentitiesRequestObject) (api.ListIdentitiesResponseObject, error) {
 	all, err := s.Identities(ctx, me(ctx))

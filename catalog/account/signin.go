@@ -21,7 +21,8 @@ import (
 const (
 	selectCredential = "SELECT i.value_index, i.value, c.password, c.password_at, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
 		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = c.user_id WHERE c.user_id = ?"
-	lockUser = "SELECT u.state, c.password, COALESCE(f.active, FALSE), u.created_at <= NOW(3) - INTERVAL ? SECOND FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
+	lockUser = "SELECT u.state, c.password, i.value_index, COALESCE(f.active, FALSE), u.created_at <= NOW(3) - INTERVAL ? SECOND FROM users__ u " +
+		"LEFT JOIN credentials__ c ON c.user_id = u.user_id LEFT JOIN identities__ i ON i.user_id = u.user_id AND i.kind = 'email' " +
 		"LEFT JOIN factors__ f ON f.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
 	renewHash = "UPDATE credentials__ SET password = ? WHERE user_id = ? AND password = ?"
 
@@ -56,6 +57,7 @@ var (
 type credential struct {
 	user   ids.User // nobody's, if the address has no account
 	known  bool
+	index  Index  // of the address
 	email  []byte // sealed
 	hash   string
 	since  int64 // when the password was set, in ms; 0: there is none
@@ -73,15 +75,15 @@ func (a *Accounts) credential(ctx context.Context, index Index) (credential, err
 	if user == 0 {
 		user = a.secret.nobody(index)
 	}
-	c, held, err := a.credentialOf(ctx, user)
-	if err == nil && (!c.known || held != index) {
+	c, err := a.credentialOf(ctx, user)
+	if err == nil && (!c.known || c.index != index) {
 		c = credential{user: user}
 	}
 	return c, err
 }
 
 // credentialOf reads the credential of a user.
-func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credential, index Index, err error) {
+func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credential, err error) {
 	p := a.at(user)
 	c.user = user
 	var held []byte
@@ -89,14 +91,14 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &since, &c.state, &c.locale, &c.second)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return c, index, nil
+		return c, nil
 	case err != nil:
-		return c, index, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
+		return c, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
 	}
-	copy(index[:], held)
+	copy(c.index[:], held)
 	c.since = since.UnixMilli()
 	c.known = c.state != StateErased
-	return c, index, nil
+	return c, nil
 }
 
 // SignIn is what somebody signs in with.
@@ -150,7 +152,7 @@ func (a *Accounts) SignIn(ctx context.Context, by Caller, with SignIn) (SignedIn
 		return SignedIn{}, err
 	}
 	in, err := a.enter(ctx, by, c, given)
-	if errors.Is(err, errChanged) { // by a reset, by another request that renewed the same password's hash, or by a new second factor
+	if errors.Is(err, errChanged) { // by a reset, by another request that renewed the same password's hash, or by a new address or second factor
 		if c, err = a.credential(ctx, index); err != nil {
 			return SignedIn{}, err
 		}
@@ -186,7 +188,8 @@ func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given pas
 		return SignedIn{Second: &asked}, err
 	}
 	in.Tokens, err = a.begin(ctx, by, c, provedByPassword, func(in place.Conn, held locked) error {
-		if held.hash != c.hash || held.second { // what a new password ends, no old one begins, nor one without the second factor
+		// What a new password or another address ends, no old one begins, nor one without the second factor.
+		if held.hash != c.hash || held.email != c.index || held.second {
 			return errChanged
 		}
 		if renewed == "" {
@@ -202,19 +205,22 @@ func (a *Accounts) enter(ctx context.Context, by Caller, c credential, given pas
 type locked struct {
 	state  State
 	hash   string
+	email  Index // of the address; zero: there is none
 	second bool
 	// settled says that the user is no new one.
 	settled bool
 }
 
-// lock orders what begins and ends several sessions of a user, or changes the password or the second factor: it returns what
+// lock orders what begins and ends several sessions of a user, or changes the address, the password or the second factor: it returns what
 // counts. It comes first in a transaction, so no two of them wait for each other.
 func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err error) {
 	var hash sql.NullString
-	if err := in.QueryRowContext(ctx, lockUser, int64(settledAfter/time.Second), user).Scan(&of.state, &hash, &of.second, &of.settled); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var email []byte
+	if err := in.QueryRowContext(ctx, lockUser, int64(settledAfter/time.Second), user).Scan(&of.state, &hash, &email, &of.second, &of.settled); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return of, db.WriteError("lock user", err)
 	}
 	of.hash = hash.String
+	copy(of.email[:], email)
 	return of, nil
 }
 

@@ -127,8 +127,10 @@ func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, err
 	m.Event, m.Within = "challenge-"+ids.Event(drawn.positive()).String(), challengeLife
 	m.Values = map[string]string{}
 	if !c.decoy {
-		if c.purpose == purposeReset || c.purpose == purposeSetPhone {
+		switch c.purpose {
+		case purposeReset, purposeSetPhone, purposeSetEmail:
 			m.User = c.user
+		case purposeRegister, purposePhone, purposeSignIn: // who asks is nobody yet, or may be
 		}
 		m.Values["code"] = a.secret.code(c.challengeKey, c.purpose, c.seed)
 		m.Values["minutes"] = strconv.Itoa(int(challengeLife / time.Minute))

@@ -104,7 +104,7 @@ func (a *Accounts) stepUpCode(ctx context.Context, by Caller, user ids.User, ses
 	if err := a.throttle.code(sessionKey(user, session), user, by.Address, a.now()); err != nil {
 		return err
 	}
-	of, _, err := a.credentialOf(ctx, user)
+	of, err := a.credentialOf(ctx, user)
 	switch {
 	case err != nil:
 		return err

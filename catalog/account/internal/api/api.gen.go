@@ -413,6 +413,13 @@ type NewConsent struct {
 	TextVersion TextVersion `json:"text_version"`
 }
 
+// NewEmail defines model for NewEmail.
+type NewEmail struct {
+	// Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
+	Email    Email     `json:"email"`
+	Password *Password `json:"password,omitempty"`
+}
+
 // NewPhone defines model for NewPhone.
 type NewPhone struct {
 	// Country A country as ISO 3166-1 has it.
@@ -907,6 +914,18 @@ type NoteConsentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// AskNewEmailParams defines parameters for AskNewEmail.
+type AskNewEmailParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SetEmailParams defines parameters for SetEmail.
+type SetEmailParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RemoveIdentityParams defines parameters for RemoveIdentity.
 type RemoveIdentityParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -1059,6 +1078,12 @@ type ChangeAddressJSONRequestBody = NewPostalAddress
 
 // NoteConsentJSONRequestBody defines body for NoteConsent for application/json ContentType.
 type NoteConsentJSONRequestBody = NewConsent
+
+// AskNewEmailJSONRequestBody defines body for AskNewEmail for application/json ContentType.
+type AskNewEmailJSONRequestBody = NewEmail
+
+// SetEmailJSONRequestBody defines body for SetEmail for application/json ContentType.
+type SetEmailJSONRequestBody = Code
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
@@ -1411,6 +1436,85 @@ type ShowMyDataResponseObject interface {
 type ShowMyData200JSONResponse MyData
 
 func (response ShowMyData200JSONResponse) VisitShowMyDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskNewEmailRequestObject struct {
+	Params AskNewEmailParams
+	Body   *AskNewEmailJSONRequestBody
+}
+
+type AskNewEmailResponseObject interface {
+	VisitAskNewEmailResponse(w http.ResponseWriter) error
+}
+
+type AskNewEmail202JSONResponse Challenge
+
+func (response AskNewEmail202JSONResponse) VisitAskNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskNewEmail429ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response AskNewEmail429ApplicationProblemPlusJSONResponse) VisitAskNewEmailResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetEmailRequestObject struct {
+	ChallengeID ChallengeID `json:"challenge_id"`
+	Params      SetEmailParams
+	Body        *SetEmailJSONRequestBody
+}
+
+type SetEmailResponseObject interface {
+	VisitSetEmailResponse(w http.ResponseWriter) error
+}
+
+type SetEmail200JSONResponse Identity
+
+func (response SetEmail200JSONResponse) VisitSetEmailResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2287,6 +2391,12 @@ type StrictServerInterface interface {
 	// ShowMyData Show all that is kept about the user. For shoppers.
 	// (GET /v1/me/data)
 	ShowMyData(ctx context.Context, request ShowMyDataRequestObject) (ShowMyDataResponseObject, error)
+	// AskNewEmail Ask for a code that gives the user an address of e-mail, or another one. For shoppers.
+	// (POST /v1/me/email_codes)
+	AskNewEmail(ctx context.Context, request AskNewEmailRequestObject) (AskNewEmailResponseObject, error)
+	// SetEmail Give the user an address of e-mail by the code that was sent to it. For shoppers.
+	// (POST /v1/me/email_codes/{challenge_id})
+	SetEmail(ctx context.Context, request SetEmailRequestObject) (SetEmailResponseObject, error)
 	// ListIdentities List the ways in which the user signs in. For shoppers.
 	// (GET /v1/me/identities)
 	ListIdentities(ctx context.Context, request ListIdentitiesRequestObject) (ListIdentitiesResponseObject, error)
@@ -2601,6 +2711,47 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitShowMyDataResponse, nil
+			},
+		},
+		{
+			Operation: "AskNewEmail", Method: "POST", Path: "/v1/me/email_codes",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AskNewEmailRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AskNewEmailJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AskNewEmail(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAskNewEmailResponse, nil
+			},
+		},
+		{
+			Operation: "SetEmail", Method: "POST", Path: "/v1/me/email_codes/{challenge_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SetEmailRequestObject
+				if err := web.ReadPath(r, "challenge_id", &request.ChallengeID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SetEmailJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SetEmail(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSetEmailResponse, nil
 			},
 		},
 		{
