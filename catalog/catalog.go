@@ -152,6 +152,7 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess})
+	n.accounts.Keep(n.assess, n.sellers)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil

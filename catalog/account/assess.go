@@ -82,7 +82,7 @@ func stateAfter(v assess.Verdict) State {
 
 // Asker says what follows from the reviews of sign-ups.
 func (a *Accounts) Asker() assess.Asker {
-	return assess.Asker{Object: func(user int64) string { return audit.Of("user", user) }, At: shard.OfUser, Decided: a.decided}
+	return assess.Asker{Object: func(user int64) string { return audit.Of("user", user) }, At: shard.OfUser, Users: true, Decided: a.decided}
 }
 
 // decided unlocks who had to wait and may go on, and locks who went on and may not.

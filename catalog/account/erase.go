@@ -114,10 +114,19 @@ func (a *Accounts) Erase(ctx context.Context, user ids.User) error {
 	return err
 }
 
+// Keeper is a package that keeps something of users.
+type Keeper interface {
+	// Forget deletes what it keeps of an erased user. It may be done again.
+	Forget(ctx context.Context, user ids.User) error
+}
+
+// Keep has other packages told of erased users. It is called before the accounts serve.
+func (a *Accounts) Keep(others ...Keeper) { a.others = append(a.others, others...) }
+
 func (a *Accounts) tasks(p place.Place) task.Tasks { return task.Of(owner, p.Suffix) }
 
-// forget frees the addresses and numbers of an erased user, and deletes the user's messages and kept answers, and the codes that
-// others asked for. It may be done again.
+// forget frees the addresses and numbers of an erased user, and deletes the user's messages and kept answers, what other packages keep,
+// and the codes that others asked for. It may be done again.
 func (a *Accounts) forget(ctx context.Context, t task.Task) error {
 	var of forgotten
 	if err := t.Into(&of); err != nil {
@@ -129,7 +138,12 @@ func (a *Accounts) forget(ctx context.Context, t task.Task) error {
 	if _, err := replay.Of(owner, t.Place.Suffix).Forget(ctx, t.Place.Writer(), int64(of.User)); err != nil {
 		return err
 	}
-	var faults []error // a place that is away keeps back its own only
+	var faults []error // a place, or a package, that is away keeps back its own only
+	for _, other := range a.others {
+		if err := other.Forget(ctx, of.User); err != nil {
+			faults = append(faults, fmt.Errorf("forget elsewhere: %w", err))
+		}
+	}
 	for _, value := range of.Values {
 		p := a.of(Index(value))
 		if _, err := p.In(p.Writer()).ExecContext(ctx, forgetClaim, value, of.User); err != nil {

@@ -50,6 +50,7 @@ type Accounts struct {
 	signer    Signer
 	messenger Messenger
 	assessor  Assessor
+	others    []Keeper
 	shop      string
 	hasher    *password.Hasher
 	throttle  *throttle

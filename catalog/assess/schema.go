@@ -29,7 +29,7 @@ func Schema() place.Owner {
 }
 
 var grants = []schema.Grant{
-	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "assess_answers" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "assess_answers" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "assess_counts" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT", Table: versionTable},
 }

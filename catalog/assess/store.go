@@ -14,6 +14,7 @@ import (
 
 	"sluice/catalog/account/audit"
 	"sluice/core/db"
+	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/shard"
 	"sluice/core/stock"
@@ -22,6 +23,8 @@ import (
 const (
 	insertAnswer = "INSERT INTO assess_answers__ (moment, subject, answer, rule, rules, facts, made_at, review) VALUES (?, ?, ?, ?, ?, ?, NOW(3), ?)"
 	selectAnswer = "SELECT answer, rule, rules, facts FROM assess_answers__ WHERE moment = ? AND subject = ?"
+
+	deleteAnswer = "DELETE FROM assess_answers__ WHERE moment = ? AND subject = ?"
 
 	countToday  = "INSERT INTO assess_counts__ (value, day, count) VALUES (?, UTC_DATE(), 1) ON DUPLICATE KEY UPDATE count = IF(day < VALUES(day), 1, count + 1), day = VALUES(day)"
 	selectToday = "SELECT count FROM assess_counts__ WHERE value = ? AND day = UTC_DATE()"
@@ -47,6 +50,7 @@ type Assessor interface {
 type Asker struct {
 	Object func(subject int64) string      // what a subject is called in the log of privileged acts: user:4711
 	At     func(subject int64) shard.Shard // where the rows of a subject are
+	Users  bool                            // its subjects are users
 
 	// Decided does what follows from the decision of a person, in its transaction.
 	Decided func(ctx context.Context, tx *sql.Tx, at place.Place, o Outcome) error
@@ -160,6 +164,20 @@ func (a *Assessments) note(ctx context.Context, in place.Conn, c Case, v Verdict
 		return db.WriteError("note an assessment", err)
 	}
 	a.count(c.Moment, v.Answer, 1)
+	return nil
+}
+
+// Forget deletes the answers about an erased user, with what people have decided and why. It may be done again.
+func (a *Assessments) Forget(ctx context.Context, user ids.User) error {
+	for m, by := range a.askers {
+		if !by.Users {
+			continue
+		}
+		p := a.cfg.Databases.At(by.At(int64(user)))
+		if _, err := p.In(p.Writer()).ExecContext(ctx, deleteAnswer, m, user); err != nil {
+			return db.WriteError("forget a user of assessments", err)
+		}
+	}
 	return nil
 }
 

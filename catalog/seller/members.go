@@ -160,7 +160,7 @@ func (s *Sellers) Remove(ctx context.Context, by Caller, id ids.Seller, user ids
 	return err
 }
 
-// remove takes a user who has a role from a locked seller, and with it what waits of that user: invitations, and an offer.
+// remove takes a user who has a role from a locked seller, unless it is the last owner.
 func (c *change) remove(ctx context.Context, id ids.Seller, user ids.User, role, act string) error {
 	if role == roleOwner {
 		var owners int
@@ -171,6 +171,11 @@ func (c *change) remove(ctx context.Context, id ids.Seller, user ids.User, role,
 			return errLastOwner
 		}
 	}
+	return c.take(ctx, id, user, act)
+}
+
+// take takes a user from a locked seller, and with it what waits of that user: invitations, and an offer.
+func (c *change) take(ctx context.Context, id ids.Seller, user ids.User, act string) error {
 	if _, err := c.in.ExecContext(ctx, deleteMember, id, user); err != nil {
 		return db.WriteError("remove member", err)
 	}

@@ -31,7 +31,7 @@ func Schema() place.Owner {
 var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "sellers" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "seller_history" + schema.Suffix},
-	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "seller_approvals" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "seller_approvals" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "seller_members" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "seller_invitations" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "seller_offers" + schema.Suffix},

@@ -96,6 +96,7 @@ const (
 // Defines values for SellerActAct.
 const (
 	SellerActActEndOffer  SellerActAct = "end_offer"
+	SellerActActErase     SellerActAct = "erase"
 	SellerActActInvite    SellerActAct = "invite"
 	SellerActActJoin      SellerActAct = "join"
 	SellerActActLeave     SellerActAct = "leave"
