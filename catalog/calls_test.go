@@ -39,8 +39,8 @@ import (
 	"sluice/core/tally"
 )
 
-// TestCallsOfMySQL counts what each operation asks MySQL. A statement is two calls, as the driver prepares it first, and a
-// transaction is two more. An operation that asked row by row would make more calls for more rows.
+// TestCallsOfMySQL counts what each operation asks MySQL. A statement is a call, once its connection has prepared it, and a transaction
+// is two more. An operation that asked row by row would make more calls for more rows.
 func TestCallsOfMySQL(t *testing.T) {
 	t.Parallel()
 	databases, err := place.Config{}.Open(place.Options{
@@ -169,7 +169,7 @@ func (c *callCounter) callUnder(key string, of request) map[string]string {
 // callAll is call, with other headers and the members that are no texts.
 func (c *callCounter) callAll(headers map[string]string, of request) map[string]any {
 	c.t.Helper()
-	const statement, transaction = 2, 2
+	const statement, transaction = 1, 2
 	ctx, calls := tally.Count(c.t.Context())
 	r := httptest.NewRequestWithContext(ctx, of.method, of.path, strings.NewReader(of.body))
 	if of.token != "" {

@@ -94,7 +94,7 @@ func FuzzServer(f *testing.F) {
 				return
 			}
 			defer func() { _ = prepared.Close() }()
-			read(prepared.(toldStatement).QueryContext(t.Context(), make([]driver.NamedValue, max(0, prepared.NumInput()))))
+			read(prepared.(*toldStatement).QueryContext(t.Context(), make([]driver.NamedValue, max(0, prepared.NumInput()))))
 		case 2:
 			_ = s.Ping(t.Context())
 		case 3:

@@ -81,7 +81,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, &config.ServerError{Server: "MySQL", Err: w.told(err)}
 	}
-	return told{conn, w}, nil
+	return told{conn, w, new(kept)}, nil
 }
 
 var errIncomplete = errors.New("the driver lacks what database/sql knows of")

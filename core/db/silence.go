@@ -112,6 +112,7 @@ func (w *wire) told(err error) error {
 type told struct {
 	session
 	wire *wire
+	kept *kept
 }
 
 // survive is deferred by all that calls the driver. The driver panics over rows that are shorter than their columns say, and
@@ -180,10 +181,13 @@ func (t told) BeginTx(ctx context.Context, opts driver.TxOptions) (tx driver.Tx,
 	return toldTx{tx, ctx, t}, nil
 }
 
-// PrepareContext implements driver.ConnPrepareContext.
+// PrepareContext implements driver.ConnPrepareContext. It takes a statement that is kept. To prepare one counts as no call: a connection
+// does it once.
 func (t told) PrepareContext(ctx context.Context, query string) (prepared driver.Stmt, err error) {
 	defer t.survive(&err)
-	tally.Add(ctx, 1)
+	if s := t.kept.take(query); s != nil {
+		return s, nil
+	}
 	if prepared, err = t.session.PrepareContext(ctx, query); err != nil {
 		return nil, t.wire.told(err)
 	}
@@ -191,7 +195,7 @@ func (t told) PrepareContext(ctx context.Context, query string) (prepared driver
 	if !ok {
 		return nil, errors.Join(errIncomplete, prepared.Close())
 	}
-	return toldStatement{s, t}, nil
+	return &toldStatement{statement: s, conn: t, query: query}, nil
 }
 
 // statement has the methods of a prepared statement of the driver.
@@ -204,22 +208,38 @@ type statement interface {
 
 type toldStatement struct {
 	statement
-	conn told
+	conn   told
+	query  string
+	failed bool // the server may not know it any more, or the connection has ended
+}
+
+// Close implements driver.Stmt. The connection keeps the statement.
+func (s *toldStatement) Close() (err error) {
+	defer s.conn.survive(&err)
+	if out := s.conn.kept.put(s); out != nil {
+		return out.statement.Close()
+	}
+	return nil
 }
 
 // ExecContext implements driver.StmtExecContext.
-func (s toldStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+func (s *toldStatement) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+	s.failed = true // also if the driver panics
 	defer s.conn.survive(&err)
 	tally.Add(ctx, 1)
 	result, err = s.statement.ExecContext(ctx, args)
+	s.failed = err != nil
 	return result, s.conn.wire.told(err)
 }
 
 // QueryContext implements driver.StmtQueryContext.
-func (s toldStatement) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+func (s *toldStatement) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	s.failed = true // also if the driver panics
 	defer s.conn.survive(&err)
 	tally.Add(ctx, 1)
-	return s.conn.rows(s.statement.QueryContext(ctx, args))
+	rows, err = s.statement.QueryContext(ctx, args)
+	s.failed = err != nil
+	return s.conn.rows(rows, err)
 }
 
 type toldRows struct {
