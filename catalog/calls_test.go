@@ -22,6 +22,8 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"sluice/catalog/account"
+	"sluice/catalog/account/provider"
+	"sluice/catalog/account/provider/providertest"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/vault"
@@ -74,6 +76,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	c.callsOfSellers()
 	c.callsOfPeople()
 	c.callsOfPhones()
+	c.callsOfProviders()
 	c.callsOfAssessments()
 	for _, o := range Table() {
 		if !c.called[o.Method+" "+o.Path] {
@@ -91,6 +94,7 @@ type callCounter struct {
 	inbox     *notify.Inbox
 	vault     *vault.Vault
 	called    map[string]bool
+	plain     *providertest.Plain
 }
 
 func (c *callCounter) serve() {
@@ -119,9 +123,17 @@ func (c *callCounter) serve() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.plain = providertest.NewPlain(c.t)
+	providers, err := provider.Config{
+		File: providertest.WriteFile(c.t, c.plain.File("plain", "https://shop.example/back")), Networks: []string{"127.0.0.0/8"}, Timeout: time.Minute,
+	}.Open(provider.Options{Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(providers.Close)
 	messages := c.messages(secret)
 	accounts := account.New(account.Config{
-		Databases: c.databases, Secret: secret, Vault: c.vault, Signer: signing, Messenger: messenger{messages}, Assessor: assessments, Shop: "Shop", HashesMax: 1,
+		Databases: c.databases, Secret: secret, Vault: c.vault, Signer: signing, Messenger: messenger{messages}, Assessor: assessments, Providers: providers, Shop: "Shop", HashesMax: 1,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	assessments.Register(assess.SignUp, accounts.Asker())
@@ -379,6 +391,26 @@ func (c *callCounter) callsOfPhones() {
 	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.org", "verify_email") + `"}`, me, http.StatusOK, 16, 1, address})
 	asked = c.callUnder("other", request{"POST", email, `{"email":"ann@example.net"}`, me, http.StatusAccepted, 12, 2, ""})
 	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.net", "verify_email") + `"}`, me, http.StatusOK, 22, 1, address})
+}
+
+// callsOfProviders counts what a sign-in at a provider costs: nothing before the provider has sent somebody back. Then it is looked for
+// the answer of the provider, noted under the user's lock that it is asked, and what it says is written.
+func (c *callCounter) callsOfProviders() {
+	const flows, sessions, mine, identities = "/v1/providers/{provider}/flows", "/v1/providers/{provider}/sessions", "/v1/me/providers/{provider}/flows", "/v1/me/providers/{provider}/identities"
+	path := func(operation string) string { return strings.Replace(operation, "{provider}", "plain", 1) }
+	back := func(begun map[string]string, id string) string {
+		back := c.plain.SignIn(begun["authorize_url"], providertest.Person{ID: id})
+		return fmt.Sprintf(`{"flow_token":%q,"code":%q,"state":%q}`, begun["flow_token"], back.Code, back.State)
+	}
+	c.call(request{"GET", "/v1/providers", "", "", http.StatusOK, 0, 0, ""})
+	begin := request{"POST", path(flows), `{"region":"eu","locale":"de"}`, "", http.StatusCreated, 0, 0, flows}
+	first := back(c.call(begin), "mia")
+	tokens := c.call(request{"POST", path(sessions), first, "", http.StatusCreated, 24, 3, sessions})
+	c.call(request{"POST", path(sessions), first, "", http.StatusCreated, 10, 2, sessions})
+	c.callUnder("later", request{"POST", path(sessions), back(c.call(begin), "mia"), "", http.StatusCreated, 13, 3, sessions})
+	me := tokens["access_token"]
+	second := back(c.call(request{"POST", path(mine), "", me, http.StatusCreated, 2, 0, mine}), "other")
+	c.call(request{"POST", path(identities), second, me, http.StatusOK, 14, 2, identities})
 }
 
 // callsOfAssessments counts what a decision costs: the assessment, the claim or the decision, two of the audit log, and the

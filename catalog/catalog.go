@@ -18,6 +18,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
@@ -147,9 +148,14 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	providers, err := n.cfg.Providers.Open(provider.Options{Metrics: n.set, Log: n.log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	n.parts.Close("close the providers of sign-ins", providers.Close)
 	n.accounts = account.New(account.Config{
-		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Shop: n.cfg.Messages.Shop,
-		HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
+		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Providers: providers,
+		Shop: n.cfg.Messages.Shop, HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess})
 	n.accounts.Keep(n.assess, n.sellers)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
 	"sluice/catalog/notify"
 	"sluice/core/config"
@@ -51,6 +52,8 @@ type Config struct {
 
 	AssessRulesFile string `name:"assess-rules-file" env:"SLUICE_ASSESS_RULES_FILE" group:"Catalog" placeholder:"PATH"`
 
+	Providers provider.Config `embed:""`
+
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
 	AuditGroup           string        `name:"kafka-audit-group" env:"SLUICE_KAFKA_AUDIT_GROUP" group:"Kafka" default:"sluice-catalog-audit"`
@@ -73,6 +76,10 @@ func (c Config) Validate() error {
 	config.Name(&f, "kafka-audit-group", c.AuditGroup)
 	f.Include(c.Ops.Validate())
 	f.Include(c.Messages.Validate())
+	f.Include(c.Providers.Validate())
+	if c.Providers.File != "" && c.Providers.Timeout >= c.WriteTimeout {
+		f.Add("sign-in-providers-timeout", c.Providers.Timeout, fmt.Sprintf("less than --write-timeout, which is %v: a request has to be answered after it", c.WriteTimeout))
+	}
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
 		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},

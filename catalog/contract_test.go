@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/catalog/account/provider/providertest"
 	"sluice/core/auth"
 	"sluice/core/local/contracttest"
 )
@@ -46,6 +47,9 @@ var unreached = map[string][]string{
 	"noteConsent":   {"outcome_unknown", "in_progress"},
 	"askPhoneCode":  {"outcome_unknown"}, "signInByPhone": {"outcome_unknown"}, "askNewPhone": {"outcome_unknown"}, "setPhone": {"outcome_unknown"},
 	"removeIdentity": {"outcome_unknown"}, "askNewEmail": {"outcome_unknown"}, "setEmail": {"outcome_unknown"},
+
+	// The provider must hang, and the user be erased between two looks; the tests of package account have both.
+	"signInByProvider": {"outcome_unknown", "in_progress"}, "addProvider": {"outcome_unknown", "in_progress", "unknown_user"},
 }
 
 // contract is a shop that is held to its API document.
@@ -57,6 +61,7 @@ type contract struct {
 	challenge, refresh string // of the user who signs in
 	second, proved     string // a challenge and a token of the user who has a second factor
 	sellers            []shot // of all operations of sellers
+	outside            outside
 }
 
 type shot = contracttest.Shot
@@ -75,6 +80,7 @@ func newContract(t *testing.T, in layout) *contract {
 		{"name": "held_country", "at": ["application"], "when": {"country": {"in": ["YY"]}}, "then": "hold"},
 		{"name": "challenged_country", "at": ["application"], "when": {"country": {"in": ["ZZ"]}}, "then": "challenge"}
 	]}`)
+	c.outside = c.withProviders()
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
 	c.document = contracttest.Open(t, document, c.node.Addr(), c.http)
@@ -109,6 +115,7 @@ func (c *contract) exercise() {
 	c.exercisePeople()
 	c.exercisePhones()
 	c.exerciseEmails()
+	c.exerciseProviders()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},
@@ -314,12 +321,21 @@ func (c *contract) exerciseEverywhere() {
 
 // exerciseOutage takes the tables away.
 func (c *contract) exerciseOutage() {
+	kept := c.comesBack(flows, "", atHome, c.outside.plain, providertest.Person{ID: "late"})
 	c.everywhere("RENAME TABLE users__ TO elsewhere__, audit_entries__ TO forgotten__, assess_answers__ TO unanswered__")
 	c.shoot(shot{Method: "GET", Path: "/v1/audit", Token: c.admin, Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/me", Token: c.token(8, auth.RoleShopper), Want: "unavailable"})
 	c.shoot(shot{Method: "GET", Path: "/v1/users/7", Token: c.service, Want: "unavailable"})
 	c.shoot(shot{Method: "PUT", Path: "/v1/users/7", Token: c.service, Body: `{"region":"eu","locale":"de"}`, Want: "unavailable"})
 	c.exerciseSignInOutage(c.token(8, auth.RoleShopper))
+	for _, s := range []shot{
+		{Method: "POST", Path: byProvider, Body: kept},
+		{Method: "POST", Path: myFlows, Token: c.token(8, auth.RoleShopper)},
+		{Method: "POST", Path: mineThere, Body: kept, Token: c.token(8, auth.RoleShopper)},
+	} {
+		s.Want = "unavailable"
+		c.shoot(s)
+	}
 	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
 	c.exerciseSellersOutage()
 	for _, s := range personal(noAddress) {

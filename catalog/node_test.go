@@ -21,7 +21,9 @@ import (
 
 func TestShopShowsItsMetricsAndHealth(t *testing.T) {
 	t.Parallel()
-	s := newShop(t).start()
+	s := newShop(t)
+	s.withProviders()
+	s.start()
 	r, err := http.NewRequest(http.MethodGet, "http://"+s.node.Addr()+"/v1/me", http.NoBody)
 	if err != nil {
 		t.Fatal(err)

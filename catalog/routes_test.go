@@ -49,6 +49,13 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/me/email_codes":                {auth.RoleShopper},
 	"POST /v1/me/email_codes/{challenge_id}": {auth.RoleShopper},
 	"GET /v1/me/identities":                  {auth.RoleShopper},
+
+	"GET /v1/providers":                           everyRole,
+	"POST /v1/providers/{provider}/flows":         everyRole,
+	"POST /v1/providers/{provider}/sessions":      everyRole,
+	"POST /v1/me/providers/{provider}/flows":      {auth.RoleShopper},
+	"POST /v1/me/providers/{provider}/identities": {auth.RoleShopper},
+
 	"DELETE /v1/me/identities/{identity_id}": {auth.RoleShopper},
 	"POST /v1/sessions/{challenge_id}":       everyRole,
 	"GET /v1/me/sign_ins":                    {auth.RoleShopper},
@@ -108,6 +115,7 @@ var allowed = map[string][]auth.Role{
 var proved = []string{
 	"POST /v1/sellers/{seller_id}/api_keys", "DELETE /v1/me/identities/{identity_id}", "POST /v1/me/email_codes",
 	"POST /v1/me/email_codes/{challenge_id}", "POST /v1/me/phone_codes", "POST /v1/me/phone_codes/{challenge_id}",
+	"POST /v1/me/providers/{provider}/flows", "POST /v1/me/providers/{provider}/identities",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
 }
@@ -137,7 +145,7 @@ var needed = map[string]string{
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
-		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{assessment_id}", "sign_up.7")
+		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -37,7 +37,7 @@ Every edge, persister and catalog answers ` + "`/metrics`" + ` on its ops port (
 
 A name is ` + "`sluice_<service>_<thing>_<unit>[_total]`" + `. The service is the directory of the package that has the metric:
 ` + "`edge`, `persister`, `catalog`" + `, or ` + "`core`" + ` for work of several, such as the relay and the sweeper. Counters, and nothing
-else, end with ` + "`_total`" + `. Values of labels are words of fixed sets, addresses of servers or names of databases, never a SKU or a user. Metrics that begin with ` + "`go_`" + ` and
+else, end with ` + "`_total`" + `. Values of labels are words of fixed sets, addresses of servers or names of databases and providers, never a SKU or a user. Metrics that begin with ` + "`go_`" + ` and
 ` + "`process_`" + ` come from the runtime and the system.
 
 This page is written by ` + "`go test ./cli -update`" + ` from the declarations in ` + "`core/telemetry`" + `.

@@ -17,6 +17,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/account/audit"
+	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
@@ -62,6 +63,12 @@ func newAccounts(t *testing.T) *accounts {
 // newAccountsBy makes those of a shop whose rules of assessment are in a file.
 func newAccountsBy(t *testing.T, rules string) *accounts {
 	t.Helper()
+	return newAccountsWith(t, rules, nil)
+}
+
+// newAccountsWith makes those of a shop that has providers, too.
+func newAccountsWith(t *testing.T, rules string, providers *provider.Providers) *accounts {
+	t.Helper()
 	a := &accounts{t: t, dsn: servicetest.MariaDB(t), secret: filepath.Join(t.TempDir(), "secret")}
 	var err error
 	a.databases, err = place.Config{}.Open(place.Options{
@@ -106,7 +113,7 @@ func newAccountsBy(t *testing.T, rules string) *accounts {
 	began := time.Now()
 	a.clock = func() time.Time { return began.Add(time.Duration(a.now.Load())) }
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Vault: account.NewVault(a.databases, wrapping), Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Shop: "A: shop", HashesMax: 2,
+		Databases: a.databases, Secret: secret, Vault: account.NewVault(a.databases, wrapping), Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Providers: providers, Shop: "A: shop", HashesMax: 2,
 		Now: a.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	a.assess.Register(assess.SignUp, a.Asker())

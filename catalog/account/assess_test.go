@@ -26,11 +26,17 @@ const byLocale = `{"rules": [
 
 func newAssessed(t *testing.T) *accounts {
 	t.Helper()
+	return newAccountsBy(t, fileOf(t, byLocale))
+}
+
+// fileOf writes a file of rules.
+func fileOf(t *testing.T, rules string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "rules.json")
-	if err := os.WriteFile(file, []byte(byLocale), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return newAccountsBy(t, file)
+	return file
 }
 
 // verify registers somebody in a language and gives the code.

@@ -24,6 +24,10 @@ const (
 	purposePhone    purpose = "phone"     // signs in, or registers
 	purposeSetPhone purpose = "set_phone" // of an account
 	purposeSetEmail purpose = "set_email" // of an account
+
+	// What these have is no code, but what a provider has said to one.
+	purposeProvider purpose = "provider" // signs in, or registers
+	purposeLink     purpose = "link"     // gives an account another way to sign in
 )
 
 const (

@@ -18,6 +18,7 @@ const selectIdentity = "SELECT 1 FROM identities__ WHERE user_id = ? AND value_i
 type proven struct {
 	identity        // its user is who becomes one if the identity is nobody's
 	value    string // what its user sees of it
+	email    Email  // an address that is shown to be theirs too, or empty
 	Home
 
 	// use notes in a transaction in the place of that user that what has shown it is used, by this request or its repetitions.
@@ -101,7 +102,10 @@ func (a *Accounts) holds(ctx context.Context, in place.Conn, user ids.User, inde
 
 // become makes the user who has an identity, once.
 func (a *Accounts) become(ctx context.Context, by Caller, who proven) error {
-	verdict, err := a.assess(ctx, by, who.user, who.Home, "")
+	if err := a.isNew(ctx, who.email); err != nil {
+		return err
+	}
+	verdict, err := a.assess(ctx, by, who.user, who.Home, who.email.Domain())
 	if err != nil {
 		return err
 	}

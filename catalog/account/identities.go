@@ -125,6 +125,9 @@ func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Ident
 	_, err = p.Write(ctx, "identity", func(tx *sql.Tx) error {
 		replaced = nil
 		held, err := lock(ctx, p.In(tx), who.User)
+		if err == nil {
+			err = may(held.state)
+		}
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type Secret struct {
 
 	handles cipher.Block
 	values  cipher.AEAD
+	flows   cipher.AEAD
 }
 
 // mark begins the file of a secret, so that no other file is taken for one.
@@ -63,10 +64,10 @@ func ReadSecret(path string) (*Secret, error) {
 
 func newSecret(secret []byte) (*Secret, error) {
 	s := &Secret{}
-	var handles, values []byte
+	var handles, values, flows []byte
 	for label, key := range map[string]*[]byte{
 		"indexes": &s.indexes, "codes": &s.codes, "sessions": &s.sessions, "devices": &s.devices, "draws": &s.draws, "keys": &s.keys,
-		"handles": &handles, "values": &values,
+		"handles": &handles, "values": &values, "flows": &flows,
 	} {
 		var err error
 		if *key, err = hkdf.Key(sha256.New, secret, nil, "sluice account "+label, 32); err != nil {
@@ -77,12 +78,19 @@ func newSecret(secret []byte) (*Secret, error) {
 	if s.handles, err = aes.NewCipher(handles); err != nil {
 		return nil, fmt.Errorf("make keys: %w", err)
 	}
-	block, err := aes.NewCipher(values)
+	if s.values, err = newAEAD(values); err != nil {
+		return nil, err
+	}
+	s.flows, err = newAEAD(flows)
+	return s, err
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("make keys: %w", err)
 	}
-	s.values, err = cipher.NewGCMWithRandomNonce(block)
-	return s, err
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 // sum is a keyed hash of some parts, each of which counts by itself.

@@ -11,6 +11,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
+	"sluice/catalog/account/provider"
 	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
 	"sluice/core/db"
@@ -33,9 +34,10 @@ type Config struct {
 	Vault     *vault.Vault // that of NewVault
 	Signer    Signer
 	Messenger Messenger
-	Assessor  Assessor // nil: everybody passes
-	Shop      string   // its name, as apps of second factors show it
-	HashesMax int      // of passwords that are made at the same time: 19 MiB and a core each
+	Assessor  Assessor            // nil: everybody passes
+	Providers *provider.Providers // nil: none; the caller closes them
+	Shop      string              // its name, as apps of second factors show it
+	HashesMax int                 // of passwords that are made at the same time: 19 MiB and a core each
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -51,6 +53,7 @@ type Accounts struct {
 	messenger Messenger
 	assessor  Assessor
 	others    []Keeper
+	providers *provider.Providers
 	shop      string
 	hasher    *password.Hasher
 	throttle  *throttle
@@ -63,7 +66,7 @@ type Accounts struct {
 // New makes the accounts.
 func New(cfg Config) *Accounts {
 	a := &Accounts{
-		databases: cfg.Databases, secret: cfg.Secret, personal: cfg.Vault, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, shop: cfg.Shop,
+		databases: cfg.Databases, secret: cfg.Secret, personal: cfg.Vault, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, providers: cfg.Providers, shop: cfg.Shop,
 		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
 	}
 	if a.assessor == nil {

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"sluice/catalog/internal/reach"
 	"sluice/catalog/internal/webhook"
 	"sluice/core/config"
 )
@@ -185,13 +185,9 @@ func (c Config) gateway() (*gateway, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("messages-webhook-secret-file: missing: want the secret that signs messages to the gateway, whsec_ and the base64 of random bytes")
 	}
-	var networks []netip.Prefix
-	for _, text := range c.WebhookNetworks {
-		network, err := netip.ParsePrefix(text)
-		if err != nil || network.Addr().Is4In6() {
-			return nil, fmt.Errorf("messages-webhook-networks: %q: want a network such as 10.0.0.0/8 or fd00::/8", text)
-		}
-		networks = append(networks, network)
+	networks, err := reach.Networks("messages-webhook-networks", c.WebhookNetworks)
+	if err != nil {
+		return nil, err
 	}
 	sender := webhook.NewSender(webhook.Config{Networks: networks, Timeout: c.Timeout})
 	if err := sender.Check(address.Reveal()); err != nil { // it does not have the address

@@ -224,6 +224,8 @@ var catalogFamilies = []Family{
 	{"sluice_catalog_notify_send_failures_total", Counter, "channel reason", "Attempts to send a message that failed, by reason: unreachable (the other side does not answer as it should), put_off (it takes the message later), refused (it never takes it), unknown (it may have it). After all but refused it is tried again."},
 	{"sluice_catalog_notify_send_seconds", Histogram, "channel", "How long an attempt to send a message took."},
 	{"sluice_catalog_notify_capped_messages_total", Counter, "kind", "Messages that were asked for and refused, by the cap that was reached: recipient, address (of who asked), country, day."},
+	{"sluice_catalog_provider_attempts_total", Counter, "provider outcome", "Attempts of this process to have a provider say to a code who somebody is, by outcome: done, refused (the code does not count), unavailable (it did not answer in time, or answered that it cannot), busy (too many waited for it, so it was not asked), broken (it answers what cannot be taken, or is set up wrongly: the log says why)."},
+	{"sluice_catalog_provider_attempt_seconds", Histogram, "provider", "How long a provider took to say to a code who somebody is."},
 	{"sluice_catalog_assess_verdicts_total", Counter, "kind verdict", "Assessments of people, by kind of moment (sign_up, application) and answer: allow, challenge (a person looks at it afterwards), hold (it waits for a person), deny."},
 	{"sluice_catalog_http_panics_total", Counter, "", "Requests whose handler panicked. That is a bug: the log has the stack."},
 	{"sluice_catalog_http_unexpected_errors_total", Counter, "", "Requests that ended in an unforeseen error. That is a bug: the log has the error."},

@@ -19,8 +19,8 @@ var units = strings.Fields(`seconds bytes ratio info
 
 func TestFamiliesFollowTheirRule(t *testing.T) {
 	t.Parallel()
-	// None of a SKU, or of a user: their values are words of fixed sets, addresses of servers, or names of databases.
-	labels := strings.Fields("act op script verdict kind channel route outcome reader reason from ack state node server database owner fault class type direction sweep table version commit go")
+	// None of a SKU, or of a user: their values are words of fixed sets, addresses of servers, or names of databases and of providers in a file.
+	labels := strings.Fields("act op script verdict kind channel route outcome reader reason from ack state node server database owner provider fault class type direction sweep table version commit go")
 	name := regexp.MustCompile(`^sluice_(core|edge|persister|catalog)_[a-z_]+$`)
 	var before string
 	for _, f := range telemetry.Families() {

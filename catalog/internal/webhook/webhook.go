@@ -1,6 +1,6 @@
 // Package webhook sends signed messages to addresses that others have named: sellers' systems, gateways of messages. It signs
-// as Standard Webhooks 1.0 has it, reaches no network that is not public, and follows nobody elsewhere. It keeps nothing, and
-// sends once: a task of catalog/internal/task repeats.
+// as Standard Webhooks 1.0 has it, to addresses that catalog/internal/reach lets it reach. It keeps nothing, and sends once: a task
+// of catalog/internal/task repeats.
 package webhook
 
 import (
@@ -12,10 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,6 +21,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"sluice/catalog/internal/reach"
 	"sluice/core/build"
 	"sluice/core/config"
 )
@@ -35,10 +34,7 @@ const (
 
 	bodyBytesMax   = 256 << 10
 	answerBytesMax = 4 << 10 // read of an answer, so that its connection can be used again
-	headerBytesMax = 16 << 10
-	urlBytesMax    = 2048
 	timeoutDefault = 15 * time.Second
-	idleTimeout    = 30 * time.Second
 )
 
 // NewSecret draws a secret: whsec_ and its bytes in base64. The receiver has it too.
@@ -76,7 +72,7 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 var (
 	// ErrAddress means that nothing was sent, because the address is none of those that may be reached.
-	ErrAddress = errors.New("the address may not be reached")
+	ErrAddress = reach.ErrAddress
 	// ErrGone means that the receiver wants no more: it has answered 410.
 	ErrGone = errors.New("the receiver wants no more messages")
 )
@@ -99,11 +95,8 @@ type Config struct {
 
 // Sender sends messages. It is safe for concurrent use.
 type Sender struct {
-	networks []netip.Prefix
-	agent    string
-	client   *http.Client
-	plain    *http.Transport
-	secure   *http.Transport
+	agent  string
+	client *reach.Client
 }
 
 // NewSender makes a sender, which its caller closes.
@@ -111,63 +104,20 @@ func NewSender(cfg Config) *Sender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = timeoutDefault
 	}
-	s := &Sender{networks: cfg.Networks, agent: "sluice/" + build.Read().Version}
-	s.plain, s.secure = s.transport(cfg, s.own), s.transport(cfg, s.reachable)
-	s.client = &http.Client{
-		Transport: s, Timeout: cfg.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return s
-}
-
-// RoundTrip implements http.RoundTripper: without TLS, only the shop's own networks are reached.
-func (s *Sender) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme == "https" {
-		return s.secure.RoundTrip(r)
-	}
-	return s.plain.RoundTrip(r)
+	return &Sender{agent: "sluice/" + build.Read().Version, client: reach.New(reach.Config{Networks: cfg.Networks, Timeout: cfg.Timeout, Roots: cfg.Roots})}
 }
 
 // Close closes the connections that wait for further messages.
-func (s *Sender) Close() {
-	s.plain.CloseIdleConnections()
-	s.secure.CloseIdleConnections()
-}
+func (s *Sender) Close() { s.client.Close() }
 
 // Check returns an error if no message can go to a URL, whatever its name stands for later.
-func (s *Sender) Check(to string) error {
-	_, err := s.parse(to)
-	return err
-}
-
-func (s *Sender) parse(to string) (*url.URL, error) {
-	u, err := url.Parse(to)
-	switch {
-	case err != nil || len(to) > urlBytesMax: // the error would quote it
-		return nil, fmt.Errorf("%w: it is no URL of at most %d bytes", ErrAddress, urlBytesMax)
-	case u.Scheme != "https" && (u.Scheme != "http" || len(s.networks) == 0):
-		return nil, fmt.Errorf("%w: it is no https URL", ErrAddress)
-	case u.User != nil || u.Fragment != "" || u.Opaque != "":
-		return nil, fmt.Errorf("%w: it has a user, a password or a fragment", ErrAddress)
-	case !hostForm.MatchString(u.Hostname()) && !strings.Contains(u.Hostname(), ":"):
-		return nil, fmt.Errorf("%w: its host is no name in ASCII", ErrAddress)
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("%w: it has no port from 1 to 65535", ErrAddress)
-		}
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !s.reachable(ip) {
-		return nil, fmt.Errorf("%w: its host is in no public network", ErrAddress)
-	}
-	return u, nil
-}
+func (s *Sender) Check(to string) error { return s.client.Check(to) }
 
 // Send sends a message once, and returns nil if the receiver has taken it: it has answered 2xx. ErrAddress and ErrGone tell
 // that repeating is in vain. After any other error, which may be an *AnswerError, the receiver may have it all the same. Errors have no URL, because
 // receivers put secrets into theirs.
 func (s *Sender) Send(ctx context.Context, m Message) error {
-	to, err := s.parse(m.URL)
+	to, err := s.client.Parse(m.URL)
 	if err != nil {
 		return err
 	}
@@ -188,12 +138,9 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	h.Set(standardwebhooks.HeaderWebhookID, m.ID)
 	h.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(m.At.Unix(), 10))
 	h.Set(standardwebhooks.HeaderWebhookSignature, signatures)
-	answer, err := s.client.Do(request)
+	answer, err := s.client.HTTP.Do(request)
 	if err != nil {
-		if named := (*url.Error)(nil); errors.As(err, &named) {
-			err = named.Err
-		}
-		return fmt.Errorf("send webhook %s: %w", m.ID, err)
+		return fmt.Errorf("send webhook %s: %w", m.ID, reach.Bare(err))
 	}
 	_, _ = io.CopyN(io.Discard, answer.Body, answerBytesMax)
 	_ = answer.Body.Close() // the status has said all
@@ -223,19 +170,4 @@ func (m Message) signatures() (string, error) {
 		}
 	}
 	return strings.Join(all, " "), nil
-}
-
-// transport makes connections to addresses that may be reached, and to no proxy of the environment.
-func (s *Sender) transport(cfg Config, may func(netip.Addr) bool) *http.Transport {
-	dialer := &net.Dialer{Timeout: cfg.Timeout, ControlContext: guard(may)}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        tlsOf(cfg.Roots),
-		TLSHandshakeTimeout:    cfg.Timeout,
-		DisableCompression:     true,
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: headerBytesMax,
-	}
 }

@@ -59,6 +59,7 @@ const (
 
 // Defines values for ProblemCode.
 const (
+	ProblemCodeAccountExists         ProblemCode = "account_exists"
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
 	ProblemCodeApplicationRefused    ProblemCode = "application_refused"
 	ProblemCodeChangedSince          ProblemCode = "changed_since"
@@ -69,6 +70,7 @@ const (
 	ProblemCodeHeadersTooLarge       ProblemCode = "headers_too_large"
 	ProblemCodeIdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
 	ProblemCodeIdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	ProblemCodeIdentityTaken         ProblemCode = "identity_taken"
 	ProblemCodeIfMatchMissing        ProblemCode = "if_match_missing"
 	ProblemCodeInProgress            ProblemCode = "in_progress"
 	ProblemCodeInternal              ProblemCode = "internal"
@@ -83,6 +85,8 @@ const (
 	ProblemCodeOwnSeller             ProblemCode = "own_seller"
 	ProblemCodePasswordRefused       ProblemCode = "password_refused"
 	ProblemCodePayloadTooLarge       ProblemCode = "payload_too_large"
+	ProblemCodeProviderFailed        ProblemCode = "provider_failed"
+	ProblemCodeProviderUnavailable   ProblemCode = "provider_unavailable"
 	ProblemCodeRateLimited           ProblemCode = "rate_limited"
 	ProblemCodeRegistrationRefused   ProblemCode = "registration_refused"
 	ProblemCodeRequestTimeout        ProblemCode = "request_timeout"
@@ -99,6 +103,7 @@ const (
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
+	ProblemCodeUnknownProvider       ProblemCode = "unknown_provider"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
@@ -301,6 +306,27 @@ type FactorCode struct {
 
 // FactorCodeText Six digits that the app shows, or a recovery code with or without its dash.
 type FactorCodeText = string
+
+// Flow defines model for Flow.
+type Flow struct {
+	// AuthorizeURL Where the client goes.
+	AuthorizeURL string `json:"authorize_url"`
+
+	// ExpiresAt Until then the flow counts.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// FlowToken What the client keeps until somebody comes back. It is a secret of this client.
+	FlowToken string `json:"flow_token"`
+}
+
+// FlowBeginning defines model for FlowBeginning.
+type FlowBeginning struct {
+	// Locale A language, and where it is spoken.
+	Locale Locale `json:"locale"`
+
+	// Region Where the data of a user are at home, in a word of the shop.
+	Region Region `json:"region"`
+}
 
 // Forgotten defines model for Forgotten.
 type Forgotten struct {
@@ -593,6 +619,58 @@ type Proof struct {
 	// Code Six digits that the app shows, or a recovery code with or without its dash.
 	Code     *FactorCodeText `json:"code,omitempty"`
 	Password *Password       `json:"password,omitempty"`
+}
+
+// Provider defines model for Provider.
+type Provider struct {
+	Provider ProviderName `json:"provider"`
+
+	// Title What people know it by.
+	Title string `json:"title"`
+}
+
+// ProviderName defines model for ProviderName.
+type ProviderName = string
+
+// ProviderReturn defines model for ProviderReturn.
+type ProviderReturn struct {
+	// Code What the provider sent back.
+	Code string `json:"code"`
+
+	// FlowToken Of the beginning.
+	FlowToken string `json:"flow_token"`
+
+	// Iss What the provider sent back, if it did.
+	Iss *string `json:"iss,omitempty"`
+
+	// State What the provider sent back.
+	State string `json:"state"`
+}
+
+// ProviderSignIn defines model for ProviderSignIn.
+type ProviderSignIn struct {
+	// Code What the provider sent back.
+	Code string `json:"code"`
+
+	// DeviceName What its owner calls the device, for the history of sign-ins.
+	DeviceName *string `json:"device_name,omitempty"`
+
+	// DeviceToken Of an earlier session at this device.
+	DeviceToken *string `json:"device_token,omitempty"`
+
+	// FlowToken Of the beginning.
+	FlowToken string `json:"flow_token"`
+
+	// Iss What the provider sent back, if it did.
+	Iss *string `json:"iss,omitempty"`
+
+	// State What the provider sent back.
+	State string `json:"state"`
+}
+
+// Providers defines model for Providers.
+type Providers struct {
+	Data []Provider `json:"data"`
 }
 
 // PublishedKey defines model for PublishedKey.
@@ -959,6 +1037,18 @@ type ChangeProfileParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// BeginAddingProviderParams defines parameters for BeginAddingProvider.
+type BeginAddingProviderParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AddProviderParams defines parameters for AddProvider.
+type AddProviderParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // EndOtherSessionsParams defines parameters for EndOtherSessions.
 type EndOtherSessionsParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -1021,6 +1111,18 @@ type AskPhoneCodeParams struct {
 
 // SignInByPhoneParams defines parameters for SignInByPhone.
 type SignInByPhoneParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// BeginAtProviderParams defines parameters for BeginAtProvider.
+type BeginAtProviderParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SignInByProviderParams defines parameters for SignInByProvider.
+type SignInByProviderParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -1097,6 +1199,9 @@ type SetPhoneJSONRequestBody = Code
 // ChangeProfileJSONRequestBody defines body for ChangeProfile for application/json ContentType.
 type ChangeProfileJSONRequestBody = ProfileChange
 
+// AddProviderJSONRequestBody defines body for AddProvider for application/json ContentType.
+type AddProviderJSONRequestBody = ProviderReturn
+
 // StepUpJSONRequestBody defines body for StepUp for application/json ContentType.
 type StepUpJSONRequestBody = Proof
 
@@ -1117,6 +1222,12 @@ type AskPhoneCodeJSONRequestBody = PhoneRegistration
 
 // SignInByPhoneJSONRequestBody defines body for SignInByPhone for application/json ContentType.
 type SignInByPhoneJSONRequestBody = PhoneCode
+
+// BeginAtProviderJSONRequestBody defines body for BeginAtProvider for application/json ContentType.
+type BeginAtProviderJSONRequestBody = FlowBeginning
+
+// SignInByProviderJSONRequestBody defines body for SignInByProvider for application/json ContentType.
+type SignInByProviderJSONRequestBody = ProviderSignIn
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
@@ -1720,6 +1831,53 @@ func (response ChangeProfile200JSONResponse) VisitChangeProfileResponse(w http.R
 	return err
 }
 
+type BeginAddingProviderRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   BeginAddingProviderParams
+}
+
+type BeginAddingProviderResponseObject interface {
+	VisitBeginAddingProviderResponse(w http.ResponseWriter) error
+}
+
+type BeginAddingProvider201JSONResponse Flow
+
+func (response BeginAddingProvider201JSONResponse) VisitBeginAddingProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddProviderRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   AddProviderParams
+	Body     *AddProviderJSONRequestBody
+}
+
+type AddProviderResponseObject interface {
+	VisitAddProviderResponse(w http.ResponseWriter) error
+}
+
+type AddProvider200JSONResponse Identity
+
+func (response AddProvider200JSONResponse) VisitAddProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type EndOtherSessionsRequestObject struct {
 	Params EndOtherSessionsParams
 }
@@ -2089,6 +2247,89 @@ func (response SignInByPhone202JSONResponse) VisitSignInByPhoneResponse(w http.R
 	return err
 }
 
+type ListProvidersRequestObject struct {
+}
+
+type ListProvidersResponseObject interface {
+	VisitListProvidersResponse(w http.ResponseWriter) error
+}
+
+type ListProviders200JSONResponse Providers
+
+func (response ListProviders200JSONResponse) VisitListProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginAtProviderRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   BeginAtProviderParams
+	Body     *BeginAtProviderJSONRequestBody
+}
+
+type BeginAtProviderResponseObject interface {
+	VisitBeginAtProviderResponse(w http.ResponseWriter) error
+}
+
+type BeginAtProvider201JSONResponse Flow
+
+func (response BeginAtProvider201JSONResponse) VisitBeginAtProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInByProviderRequestObject struct {
+	Provider ProviderName `json:"provider"`
+	Params   SignInByProviderParams
+	Body     *SignInByProviderJSONRequestBody
+}
+
+type SignInByProviderResponseObject interface {
+	VisitSignInByProviderResponse(w http.ResponseWriter) error
+}
+
+type SignInByProvider201JSONResponse Tokens
+
+func (response SignInByProvider201JSONResponse) VisitSignInByProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInByProvider202JSONResponse Challenge
+
+func (response SignInByProvider202JSONResponse) VisitSignInByProviderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignInRequestObject struct {
 	Params SignInParams
 	Body   *SignInJSONRequestBody
@@ -2418,6 +2659,12 @@ type StrictServerInterface interface {
 	// ChangeProfile Change members of the profile. For shoppers.
 	// (PATCH /v1/me/profile)
 	ChangeProfile(ctx context.Context, request ChangeProfileRequestObject) (ChangeProfileResponseObject, error)
+	// BeginAddingProvider Begin to add an account at a provider to the ways in which the user signs in. For shoppers.
+	// (POST /v1/me/providers/{provider}/flows)
+	BeginAddingProvider(ctx context.Context, request BeginAddingProviderRequestObject) (BeginAddingProviderResponseObject, error)
+	// AddProvider Add an account at a provider to the ways in which the user signs in, by the code that it has sent back. For shoppers.
+	// (POST /v1/me/providers/{provider}/identities)
+	AddProvider(ctx context.Context, request AddProviderRequestObject) (AddProviderResponseObject, error)
 	// EndOtherSessions End all sessions of the user but that of the token. For shoppers.
 	// (DELETE /v1/me/sessions)
 	EndOtherSessions(ctx context.Context, request EndOtherSessionsRequestObject) (EndOtherSessionsResponseObject, error)
@@ -2460,6 +2707,15 @@ type StrictServerInterface interface {
 	// SignInByPhone Sign in by the code that was sent to a phone. For anybody.
 	// (POST /v1/phone_codes/{challenge_id})
 	SignInByPhone(ctx context.Context, request SignInByPhoneRequestObject) (SignInByPhoneResponseObject, error)
+	// ListProviders List the providers by whom people sign in here. For anybody.
+	// (GET /v1/providers)
+	ListProviders(ctx context.Context, request ListProvidersRequestObject) (ListProvidersResponseObject, error)
+	// BeginAtProvider Begin a sign-in at a provider. For anybody.
+	// (POST /v1/providers/{provider}/flows)
+	BeginAtProvider(ctx context.Context, request BeginAtProviderRequestObject) (BeginAtProviderResponseObject, error)
+	// SignInByProvider Sign in by the code that a provider has sent back. For anybody.
+	// (POST /v1/providers/{provider}/sessions)
+	SignInByProvider(ctx context.Context, request SignInByProviderRequestObject) (SignInByProviderResponseObject, error)
 	// SignIn Sign in with an e-mail address and a password. For anybody.
 	// (POST /v1/sessions)
 	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
@@ -2876,6 +3132,45 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "BeginAddingProvider", Method: "POST", Path: "/v1/me/providers/{provider}/flows",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request BeginAddingProviderRequestObject
+				if err := web.ReadPath(r, "provider", &request.Provider); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.BeginAddingProvider(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitBeginAddingProviderResponse, nil
+			},
+		},
+		{
+			Operation: "AddProvider", Method: "POST", Path: "/v1/me/providers/{provider}/identities",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AddProviderRequestObject
+				if err := web.ReadPath(r, "provider", &request.Provider); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AddProviderJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AddProvider(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAddProviderResponse, nil
+			},
+		},
+		{
 			Operation: "EndOtherSessions", Method: "DELETE", Path: "/v1/me/sessions",
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request EndOtherSessionsRequestObject
@@ -3104,6 +3399,61 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitSignInByPhoneResponse, nil
+			},
+		},
+		{
+			Operation: "ListProviders", Method: "GET", Path: "/v1/providers",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListProvidersRequestObject
+				answer, err := server.ListProviders(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListProvidersResponse, nil
+			},
+		},
+		{
+			Operation: "BeginAtProvider", Method: "POST", Path: "/v1/providers/{provider}/flows",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request BeginAtProviderRequestObject
+				if err := web.ReadPath(r, "provider", &request.Provider); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(BeginAtProviderJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.BeginAtProvider(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitBeginAtProviderResponse, nil
+			},
+		},
+		{
+			Operation: "SignInByProvider", Method: "POST", Path: "/v1/providers/{provider}/sessions",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SignInByProviderRequestObject
+				if err := web.ReadPath(r, "provider", &request.Provider); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(SignInByProviderJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SignInByProvider(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSignInByProviderResponse, nil
 			},
 		},
 		{

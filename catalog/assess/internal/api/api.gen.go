@@ -108,6 +108,9 @@ type KeyPrefix = string
 // Limit defines model for Limit.
 type Limit = web.Limit
 
+// ProviderName defines model for ProviderName.
+type ProviderName = string
+
 // Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 type Reason = string
 

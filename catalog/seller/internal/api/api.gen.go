@@ -45,6 +45,7 @@ const (
 
 // Defines values for ProblemCode.
 const (
+	AccountExists         ProblemCode = "account_exists"
 	AddressTaken          ProblemCode = "address_taken"
 	ApplicationRefused    ProblemCode = "application_refused"
 	ChangedSince          ProblemCode = "changed_since"
@@ -55,6 +56,7 @@ const (
 	HeadersTooLarge       ProblemCode = "headers_too_large"
 	IdempotencyKeyInvalid ProblemCode = "idempotency_key_invalid"
 	IdempotencyKeyMissing ProblemCode = "idempotency_key_missing"
+	IdentityTaken         ProblemCode = "identity_taken"
 	IfMatchMissing        ProblemCode = "if_match_missing"
 	InProgress            ProblemCode = "in_progress"
 	Internal              ProblemCode = "internal"
@@ -69,6 +71,8 @@ const (
 	OwnSeller             ProblemCode = "own_seller"
 	PasswordRefused       ProblemCode = "password_refused"
 	PayloadTooLarge       ProblemCode = "payload_too_large"
+	ProviderFailed        ProblemCode = "provider_failed"
+	ProviderUnavailable   ProblemCode = "provider_unavailable"
 	RateLimited           ProblemCode = "rate_limited"
 	RegistrationRefused   ProblemCode = "registration_refused"
 	RequestTimeout        ProblemCode = "request_timeout"
@@ -85,6 +89,7 @@ const (
 	UnknownKey            ProblemCode = "unknown_key"
 	UnknownMember         ProblemCode = "unknown_member"
 	UnknownOffer          ProblemCode = "unknown_offer"
+	UnknownProvider       ProblemCode = "unknown_provider"
 	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
 	UnknownUser           ProblemCode = "unknown_user"
@@ -359,6 +364,9 @@ type Problem struct {
 
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
+
+// ProviderName defines model for ProviderName.
+type ProviderName = string
 
 // PublicSeller defines model for PublicSeller.
 type PublicSeller struct {

@@ -1,21 +1,32 @@
-package webhook_test
+package reach_test
 
 import (
-	"io"
-	"log"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
-	"sluice/catalog/internal/webhook"
+	"go.uber.org/goleak"
+
+	"sluice/catalog/internal/reach"
 )
 
-var quiet = log.New(io.Discard, "", 0)
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newClient(t *testing.T, cfg reach.Config) *reach.Client {
+	t.Helper()
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	c := reach.New(cfg)
+	t.Cleanup(c.Close)
+	return c
+}
 
 func TestURLs(t *testing.T) {
 	t.Parallel()
-	public := newSender(t, webhook.Config{})
-	inside := newSender(t, webhook.Config{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}})
+	public := newClient(t, reach.Config{})
+	inside := newClient(t, reach.Config{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}})
 	f := func(url string, toPublic, toInside bool) {
 		t.Helper()
 		if err := public.Check(url); (err == nil) != toPublic {
