@@ -410,7 +410,7 @@ func (c *callCounter) callsOfProviders() {
 	c.callUnder("later", request{"POST", path(sessions), back(c.call(begin), "mia"), "", http.StatusCreated, 13, 3, sessions})
 	me := tokens["access_token"]
 	second := back(c.call(request{"POST", path(mine), "", me, http.StatusCreated, 2, 0, mine}), "other")
-	c.call(request{"POST", path(identities), second, me, http.StatusOK, 14, 2, identities})
+	c.call(request{"POST", path(identities), second, me, http.StatusOK, 15, 2, identities})
 }
 
 // callsOfAssessments counts what a decision costs: the assessment, the claim or the decision, two of the audit log, and the

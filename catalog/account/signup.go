@@ -131,6 +131,7 @@ func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, err
 		case purposeReset, purposeSetPhone, purposeSetEmail:
 			m.User = c.user
 		case purposeRegister, purposePhone, purposeSignIn: // who asks is nobody yet, or may be
+		case purposeProvider, purposeLink: // they have no message
 		}
 		m.Values["code"] = a.secret.code(c.challengeKey, c.purpose, c.seed)
 		m.Values["minutes"] = strconv.Itoa(int(challengeLife / time.Minute))
