@@ -12,11 +12,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/argon2"
 
 	"sluice/bench/load"
 	"sluice/bench/stack"
@@ -26,13 +29,14 @@ import (
 
 const (
 	shopConnections = 32 // of clients, each with a session of its own
-	shopPool        = 8  // connections to MariaDB: the default of the shop
-	shopHashes      = 4  // sign-ins at once: as many passwords as the shop hashes at once by default
+	shopPool        = 8
+	shopHashes      = 4 // sign-ins at once: as many passwords as the shop hashes at once by default
 	shopPassword    = "correct horse battery staple"
 )
 
 // BenchmarkShop has what the shop answers in a second, beside an empty handler of net/http and beside what its MariaDB does at the same
-// concurrency with nothing in front: a SELECT of a row by its key, and an UPDATE of one row with its commit. All take turns in one run.
+// concurrency with nothing in front: a SELECT of a row by its key, and an UPDATE of one row with its commit; and how many passwords the
+// cores hash. All take turns in one run.
 // The clients keep their connections, and share the cores with the shop and MariaDB. Run it with -benchtime 1x.
 //
 //	go test -run '^$' -bench BenchmarkShop -benchtime 1x ./bench
@@ -41,21 +45,28 @@ func BenchmarkShop(b *testing.B) {
 		"SLUICE_WRITE_TIMEOUT=30s") // on a busy machine a password takes long
 	s.OpenShop()
 	shop := s.StartCatalog()
-	customers := newCustomers(b, shop)
+	visitors := newCustomers(b, shop, 0, shopConnections)
+	// Sign-ins end the oldest sessions of who signs in, so they are those of others.
+	signers := newCustomers(b, shop, shopConnections, shopHashes)
 	empty := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	b.Cleanup(empty.Close)
 	walls := newWalls(b, s)
-	of := func(name, addr string, connections, status int, next func(c *customer, buf []byte) []byte, got func(c *customer, r load.Response)) shopWork {
-		return shopWork{name, func(length time.Duration) float64 { return customers.run(addr, length, connections, status, next, got) }}
+	hash := func(context.Context, int) error {
+		argon2.IDKey([]byte(shopPassword), make([]byte, 16), 2, 19<<10, 1, 32) // as much as the shop takes for a password
+		return nil
+	}
+	of := func(name, addr string, who *customers, status int, next func(c *customer, buf []byte) []byte, got func(c *customer, r load.Response)) shopWork {
+		return shopWork{name, func(length time.Duration) float64 { return who.run(addr, length, status, next, got) }}
 	}
 	work := []shopWork{
-		of("empty", empty.Listener.Addr().String(), shopConnections, http.StatusOK, (*customer).me, nil),
-		{"select", func(length time.Duration) float64 { return walls.run(length, walls.read) }},
-		{"update", func(length time.Duration) float64 { return walls.run(length, walls.write) }},
-		of("refresh", shop.Addr(), shopConnections, http.StatusOK, (*customer).refresh, (*customer).refreshed),
-		of("me", shop.Addr(), shopConnections, http.StatusOK, (*customer).me, nil),
-		of("permission", shop.Addr(), shopConnections, http.StatusForbidden, (*customer).forbidden, nil),
-		of("sign-in", shop.Addr(), shopHashes, http.StatusCreated, (*customer).signIn, nil),
+		of("empty", empty.Listener.Addr().String(), visitors, http.StatusOK, (*customer).me, nil),
+		{"select", func(length time.Duration) float64 { return walls.run(length, shopConnections, walls.read) }},
+		{"update", func(length time.Duration) float64 { return walls.run(length, shopConnections, walls.write) }},
+		{"argon2", func(length time.Duration) float64 { return walls.run(length, shopHashes, hash) }},
+		of("refresh", shop.Addr(), visitors, http.StatusOK, (*customer).refresh, (*customer).refreshed),
+		of("me", shop.Addr(), visitors, http.StatusOK, (*customer).me, nil),
+		of("permission", shop.Addr(), visitors, http.StatusForbidden, (*customer).forbidden, nil),
+		of("sign-in", shop.Addr(), signers, http.StatusCreated, (*customer).signIn, nil),
 	}
 	for b.Loop() {
 		for _, w := range work {
@@ -84,14 +95,17 @@ func BenchmarkShop(b *testing.B) {
 		}
 		for _, w := range work {
 			b.ReportMetric(median(rates[w.name]), w.name+"/s")
-			b.ReportMetric(median(mariaCPU[w.name]), w.name+"-mariadb-cpu-us")
-			if w.name != "select" && w.name != "update" && w.name != "empty" {
+			if !slices.Contains([]string{"argon2", "empty"}, w.name) {
+				b.ReportMetric(median(mariaCPU[w.name]), w.name+"-mariadb-cpu-us")
+			}
+			if !slices.Contains([]string{"select", "update", "argon2", "empty"}, w.name) {
 				b.ReportMetric(median(shopCPU[w.name]), w.name+"-shop-cpu-us")
 				b.ReportMetric(median(ratios(rates[w.name], rates["empty"])), w.name+"-of-empty")
 			}
 		}
 		b.ReportMetric(median(ratios(rates["refresh"], rates["update"])), "refresh-of-update")
 		b.ReportMetric(median(ratios(rates["me"], rates["select"])), "me-of-select")
+		b.ReportMetric(median(ratios(rates["sign-in"], rates["argon2"])), "sign-in-of-argon2")
 	}
 }
 
@@ -126,11 +140,12 @@ type customers struct {
 	all  []*customer
 }
 
-func newCustomers(b *testing.B, shop *stack.Process) *customers {
+// newCustomers registers and signs in so many customers, from a number on.
+func newCustomers(b *testing.B, shop *stack.Process, first, n int) *customers {
 	b.Helper()
 	c := &customers{b: b, shop: shop, http: &http.Client{Transport: &http.Transport{}}}
 	b.Cleanup(c.http.CloseIdleConnections)
-	for i := range shopConnections {
+	for i := first; i < first+n; i++ {
 		of := &customer{number: i, email: fmt.Sprintf("customer%d@example.org", i)}
 		c.all = append(c.all, of)
 		asked := c.want(of, "/v1/users", fmt.Sprintf(`{"email":%q,"password":%q,"region":"eu","locale":"en"}`, of.email, shopPassword))
@@ -181,13 +196,13 @@ func (c *customers) code(email string) string {
 	return ""
 }
 
-// run has customers send a request after the other, and returns how many were answered in a second.
-func (c *customers) run(addr string, length time.Duration, connections, status int, next func(*customer, []byte) []byte, got func(*customer, load.Response)) float64 {
+// run has each customer send a request after the other, and returns how many were answered in a second.
+func (c *customers) run(addr string, length time.Duration, status int, next func(*customer, []byte) []byte, got func(*customer, load.Response)) float64 {
 	c.b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), length)
 	defer cancel()
 	plan := load.Plan{
-		Addr: addr, Connections: connections, Timeout: 40 * time.Second,
+		Addr: addr, Connections: len(c.all), Timeout: 40 * time.Second,
 		Next: func(conn, _ int, buf []byte) []byte { return next(c.all[conn], buf) },
 	}
 	if got != nil {
@@ -289,13 +304,13 @@ func newWalls(b *testing.B, s *stack.Stack) *walls {
 }
 
 // run does a thing at as many rows as there are customers, and returns how often in a second.
-func (w *walls) run(length time.Duration, do func(ctx context.Context, key int) error) float64 {
+func (w *walls) run(length time.Duration, at int, do func(ctx context.Context, key int) error) float64 {
 	w.b.Helper()
 	var done atomic.Int64
 	var failed atomic.Pointer[error]
 	var all sync.WaitGroup
 	began := time.Now()
-	for key := range shopConnections {
+	for key := range at {
 		all.Go(func() {
 			for time.Since(began) < length {
 				if err := do(w.b.Context(), key); err != nil {
