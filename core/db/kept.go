@@ -11,7 +11,10 @@ const (
 
 // kept are the prepared statements of a connection that nobody uses, the one used last at the end. database/sql prepares a statement for
 // each call, and closes it after that: this saves one of two round trips. One connection is used by one goroutine at a time.
-type kept struct{ all []*toldStatement }
+type kept struct {
+	all  []*toldStatement
+	over bool // the server has no room: nothing is kept any more
+}
 
 // take returns the prepared statement of a text, or nil.
 func (k *kept) take(query string) *toldStatement {
@@ -24,9 +27,17 @@ func (k *kept) take(query string) *toldStatement {
 	return s
 }
 
+// end closes all that are kept, and keeps none from then on. A statement that cannot be closed is the server's until the connection ends.
+func (k *kept) end() {
+	for _, s := range k.all {
+		_ = s.statement.Close()
+	}
+	k.all, k.over = nil, true
+}
+
 // put keeps a statement, unless it is long, has failed or is there, and returns the one that has to be closed, or nil.
 func (k *kept) put(s *toldStatement) *toldStatement {
-	if s.failed || len(s.query) > keptBytesMax || slices.ContainsFunc(k.all, func(o *toldStatement) bool { return o.query == s.query }) {
+	if s.failed || k.over || len(s.query) > keptBytesMax || slices.ContainsFunc(k.all, func(o *toldStatement) bool { return o.query == s.query }) {
 		return s
 	}
 	k.all = append(k.all, s)

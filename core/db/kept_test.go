@@ -132,3 +132,34 @@ func TestStatementsAreKept(t *testing.T) {
 		t.Errorf("the connection has %d statements, want at most 64", n)
 	}
 }
+
+// TestServerWithoutRoomForStatements asks a server that has room for a few. A connection gives back what it keeps, to itself and to others.
+func TestServerWithoutRoomForStatements(t *testing.T) {
+	t.Parallel()
+	server, dsn := servicetest.PrivateDatabase(t)
+	if err := server.SetGlobal(t.Context(), "max_prepared_stmt_count = 8"); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := db.Config{DSN: config.Secret(dsn), ConnsMax: 2, Timeout: time.Minute}.OpenUnchecked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	var conns [2]*sql.Conn
+	for i := range conns {
+		if conns[i], err = pool.Conn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 20 {
+			var got int
+			if err := conns[i].QueryRowContext(t.Context(), fmt.Sprintf("SELECT ? + %d", n), 1).Scan(&got); err != nil || got != n+1 {
+				t.Fatalf("statement %d of connection %d: %d, %v", n, i, got, err)
+			}
+		}
+	}
+	for _, c := range conns {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -188,7 +188,12 @@ func (t told) PrepareContext(ctx context.Context, query string) (prepared driver
 	if s := t.kept.take(query); s != nil {
 		return s, nil
 	}
-	if prepared, err = t.session.PrepareContext(ctx, query); err != nil {
+	prepared, err = t.session.PrepareContext(ctx, query)
+	if Answer(err) == AnswerPrepared { // those that are kept take the room of others
+		t.kept.end()
+		prepared, err = t.session.PrepareContext(ctx, query)
+	}
+	if err != nil {
 		return nil, t.wire.told(err)
 	}
 	s, ok := prepared.(statement)
