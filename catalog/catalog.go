@@ -20,6 +20,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
 	"sluice/catalog/seller"
@@ -167,6 +168,9 @@ func (n *Node) openAccounts(ctx context.Context) error {
 // sweepPause is the time between two sweeps of what accounts leave behind.
 const sweepPause = time.Minute
 
+// queuesPause is the time between two looks at what waits for people.
+const queuesPause = 30 * time.Second
+
 // startBackground starts the node's own goroutines.
 func (n *Node) startBackground(context.Context) error {
 	background := lifecycle.NewGroup(n.log)
@@ -190,6 +194,10 @@ func (n *Node) startBackground(context.Context) error {
 	})
 	background.Run("rules of assessments", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "read the rules of assessments", rulesPause, n.assess.Reload)
+	})
+	queues := queue.NewWatch(n.set, slices.Concat(assess.Queues, seller.Queues), n.assess.Backlog, n.sellers.Backlog)
+	background.Run("queues of people", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "look at the queues of people", queuesPause, queues.Look)
 	})
 	background.Run("sweep of assessments", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "sweep assessments", sweepPause, n.assess.Sweep)

@@ -15,7 +15,10 @@ import (
 	"github.com/prometheus/common/model"
 
 	"sluice/bench/stack"
+	"sluice/catalog/account/provider"
+	"sluice/catalog/assess"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/problem"
 )
 
@@ -34,6 +37,8 @@ func TestRunningStackShowsWhatIsWatched(t *testing.T) {
 	var page bytes.Buffer
 	messages.WritePrometheus(&page)
 	noteWords(t, words, parse(t, &page))
+	words["sluice_catalog_queue_oldest_seconds"] = map[string][]string{"queue": slices.Concat(assess.Queues, seller.Queues)}
+	words["sluice_catalog_provider_attempts_total"] = map[string][]string{"outcome": provider.Outcomes}
 	// Its outcomes show up when they first happen.
 	requests := words["sluice_edge_http_request_duration_seconds"]
 	words["sluice_edge_http_requests_total"] = map[string][]string{"route": requests["route"], "outcome": {"ok", "replayed"}}

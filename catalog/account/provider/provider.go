@@ -110,9 +110,12 @@ const (
 	outcomeBroken      = "broken"
 )
 
+// Outcomes are all of them.
+var Outcomes = []string{outcomeDone, outcomeRefused, outcomeUnavailable, outcomeBusy, outcomeBroken}
+
 func (p *Provider) measure(set *metrics.Set) {
 	p.attempts = map[string]*metrics.Counter{}
-	for _, outcome := range []string{outcomeDone, outcomeRefused, outcomeUnavailable, outcomeBusy, outcomeBroken} {
+	for _, outcome := range Outcomes {
 		p.attempts[outcome] = set.NewCounter(fmt.Sprintf("sluice_catalog_provider_attempts_total{provider=%q,outcome=%q}", p.Name, outcome))
 	}
 	p.took = telemetry.Seconds(set, fmt.Sprintf("sluice_catalog_provider_attempt_seconds{provider=%q}", p.Name))
