@@ -20,7 +20,7 @@ import (
 type Assessor interface {
 	assess.Assessor
 	// OfNetwork tells what is known of where somebody comes from.
-	OfNetwork(ctx context.Context, address netip.Addr) (assess.Facts, error)
+	OfNetwork(ctx context.Context, address netip.Addr) assess.Facts
 	// CountUser counts a user who came from there.
 	CountUser(ctx context.Context, address netip.Addr)
 }
@@ -37,7 +37,7 @@ func (everybody) Assess(context.Context, assess.Case, assess.Facts) (assess.Verd
 func (everybody) Note(context.Context, *sql.Tx, assess.Case, assess.Verdict) error { return nil }
 
 // OfNetwork implements Assessor.
-func (everybody) OfNetwork(context.Context, netip.Addr) (f assess.Facts, err error) { return f, nil }
+func (everybody) OfNetwork(context.Context, netip.Addr) (f assess.Facts) { return f }
 
 // CountUser implements Assessor.
 func (everybody) CountUser(context.Context, netip.Addr) {}
@@ -56,10 +56,7 @@ func signUp(user ids.User) assess.Case {
 
 // assess answers whether somebody may become a user. Who has no address has no domain of one.
 func (a *Accounts) assess(ctx context.Context, by Caller, user ids.User, home Home, domain string) (assess.Verdict, error) {
-	f, err := a.assessor.OfNetwork(ctx, by.Address)
-	if err != nil {
-		return assess.Verdict{}, err
-	}
+	f := a.assessor.OfNetwork(ctx, by.Address)
 	if domain != "" {
 		f.Word(assess.MailDomain, domain)
 	}

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"sluice/core/db"
@@ -28,7 +30,8 @@ const (
 	selectClaim   = "SELECT user_id, claim FROM claims__ WHERE value_index = ?"
 	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ? AND claimed_at <= NOW(3)"
 	endClaim      = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ? AND final = FALSE"
-	selectPending = "SELECT value_index, user_id, claim FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND ORDER BY claimed_at LIMIT ?"
+	selectPending = "SELECT value_index, user_id, claim, claimed_at FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND " +
+		"AND claimed_at >= ? AND (claimed_at > ? OR value_index > ?) ORDER BY claimed_at, value_index LIMIT ?"
 	// The time of a claim that is reopened is to come: no request that made it, and no sweep, makes it final behind that.
 	reopenClaim = "UPDATE claims__ SET final = FALSE, claimed_at = NOW(3) + INTERVAL ? SECOND WHERE value_index = ? AND user_id = ? AND claim = ?"
 	removeClaim = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ?"
@@ -144,34 +147,52 @@ func (a *Accounts) Sweep(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+// sweepClaims settles the pending claims of a place, page by page. Their users are in any place: one that is away keeps back its own only,
+// so what is left of it may be more than a page.
 func (a *Accounts) sweepClaims(ctx context.Context, p place.Place) error {
-	var all []identity
-	err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-		var of identity
-		var index []byte
-		err := row.Scan(&index, &of.user, &of.claim)
-		copy(of.index[:], index)
-		all = append(all, of)
-		return err
-	}, selectPending, int64(claimLife/time.Second), sweepMax)
-	if err != nil {
-		return fmt.Errorf("list pending claims: %w", err)
-	}
-	var faults []error
-	for _, of := range all { // the users are in any place: one that is away keeps back its own only
-		there, err := a.settle(ctx, of)
-		statement := endClaim
-		if there {
-			statement = finaliseClaim
-		}
-		if err == nil {
-			_, err = p.In(p.Writer()).ExecContext(ctx, statement, of.index[:], of.user, of.claim)
-		}
+	faults := map[string][]error{} // by the place of the user
+	last, index := time.UnixMilli(0).UTC(), []byte{}
+	for more := true; more; {
+		var page []identity
+		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
+			var of identity
+			err := row.Scan(&index, &of.user, &of.claim, &last)
+			copy(of.index[:], index)
+			page = append(page, of)
+			return err
+		}, selectPending, int64(claimLife/time.Second), last, last, index, sweepMax)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("settle a pending claim: %w", err))
+			return fmt.Errorf("list pending claims: %w", err)
 		}
+		for _, of := range page {
+			at := a.at(of.user).Name
+			if len(faults[at]) > awayAfter {
+				continue
+			}
+			if err := a.settlePending(ctx, p, of); err != nil {
+				faults[at] = append(faults[at], fmt.Errorf("settle a pending claim: %w", err))
+			}
+		}
+		more = len(page) == sweepMax
 	}
-	return errors.Join(faults...)
+	return errors.Join(slices.Concat(slices.Collect(maps.Values(faults))...)...)
+}
+
+// awayAfter faults of a place of users, a sweep asks it no more.
+const awayAfter = 2
+
+// settlePending makes a claim final whose identity there is, and ends any other one.
+func (a *Accounts) settlePending(ctx context.Context, p place.Place, of identity) error {
+	there, err := a.settle(ctx, of)
+	if err != nil {
+		return err
+	}
+	statement := endClaim
+	if there {
+		statement = finaliseClaim
+	}
+	_, err = p.In(p.Writer()).ExecContext(ctx, statement, of.index[:], of.user, of.claim)
+	return err
 }
 
 // settle reports whether there is the identity of a claim. If not, there will never be: the claim is given up.

@@ -13,6 +13,9 @@ func (a *Accounts) Stop(before func(step string)) { a.step = before }
 // SelectPending finds the claims that a sweep settles.
 const SelectPending = selectPending
 
+// SweepFactors deletes second factors that were begun and not finished.
+const SweepFactors = sweepFactors
+
 // TestAddress adds an address.
 func (a *Accounts) TestAddress(ctx context.Context, user ids.User, key string) (replay.Answer, error) {
 	return a.AddAddress(ctx, user, asked{"add_address", key, key}, Address{Recipient: "Ann", Country: "DE", Lines: []string{"x"}}, false)

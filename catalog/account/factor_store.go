@@ -26,7 +26,7 @@ const (
 	spendStep      = "UPDATE factors__ SET used_step = ? WHERE user_id = ? AND active AND used_step < ?"
 	spendRecovery  = "UPDATE factors__ SET codes_used = codes_used | ? WHERE user_id = ? AND active AND codes_used & ? = 0"
 	// A secret whose first code never came goes after a day.
-	sweepFactors = "DELETE FROM factors__ WHERE NOT active AND made_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
+	sweepFactors = "DELETE FROM factors__ WHERE active = FALSE AND made_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
 )
 
 var (

@@ -35,8 +35,32 @@ func TestSweepReadsPendingClaimsOnly(t *testing.T) {
 	var other [10]sql.RawBytes
 	err := db.Rows(t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
 		return row.Scan(&other[0], &other[1], &other[2], &other[3], &other[4], &key, &other[5], &other[6], &examined, &other[7])
-	}, "EXPLAIN "+account.SelectPending, 600, 500)
+	}, "EXPLAIN "+account.SelectPending, 600, time.UnixMilli(0).UTC(), time.UnixMilli(0).UTC(), []byte{}, 500)
 	if err != nil || !strings.HasPrefix(key.String, "claims") || !strings.HasSuffix(key.String, "pending") || examined > 10 {
+		t.Errorf("by key %q it examines %d rows, %v: want 3", key.String, examined, err)
+	}
+}
+
+// The sweep reads second factors that were begun and not finished, however many users have one.
+func TestSweepReadsPendingFactorsOnly(t *testing.T) {
+	t.Parallel()
+	a := newAccounts(t)
+	p := a.databases.All(shard.Users)[0]
+	for _, statement := range []string{
+		"INSERT INTO factors__ (user_id, secret, active, codes, made_by, made_at) SELECT seq, '', seq > 3, '', '', NOW(3) - INTERVAL 2 DAY FROM seq_1_to_3000",
+		"ANALYZE TABLE factors__",
+	} {
+		if _, err := p.In(p.Writer()).ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var key sql.NullString
+	var examined int
+	var other [8]sql.RawBytes
+	err := db.Rows(t.Context(), p.In(p.Writer()), func(row *sql.Rows) error {
+		return row.Scan(&other[0], &other[1], &other[2], &other[3], &other[4], &key, &other[5], &other[6], &examined, &other[7])
+	}, "EXPLAIN "+account.SweepFactors, 500)
+	if err != nil || !strings.HasPrefix(key.String, "factors") || !strings.HasSuffix(key.String, "pending") || examined > 10 {
 		t.Errorf("by key %q it examines %d rows, %v: want 3", key.String, examined, err)
 	}
 }
@@ -75,9 +99,10 @@ func TestSweepGoesOnBehindAPlaceThatIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const claim = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, 1, NOW(3) - INTERVAL ? HOUR)"
-	do(values, claim, []byte(strings.Repeat("a", 32)), 1, 2) // the older one comes first
-	do(values, claim, []byte(strings.Repeat("b", 32)), here, 1)
+	const claim = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, 1, NOW(3) - INTERVAL 1 HOUR)"
+	// The older ones come first, and are more than a page.
+	do(values, "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) SELECT UNHEX(SHA2(seq, 256)), 1, seq, NOW(3) - INTERVAL 2 HOUR FROM seq_1_to_1200")
+	do(values, claim, []byte(strings.Repeat("b", 32)), here)
 	do(away, "RENAME TABLE identities__ TO gone__")
 	left := func() (users []int64) {
 		t.Helper()
@@ -86,7 +111,7 @@ func TestSweepGoesOnBehindAPlaceThatIsAway(t *testing.T) {
 			err := row.Scan(&user)
 			users = append(users, user)
 			return err
-		}, "SELECT user_id FROM claims__")
+		}, "SELECT DISTINCT user_id FROM claims__")
 		if err != nil {
 			t.Fatal(err)
 		}

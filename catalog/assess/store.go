@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/time/rate"
 
 	"sluice/catalog/account/audit"
 	"sluice/core/db"
@@ -72,11 +74,13 @@ type Assessments struct {
 	rules  atomic.Pointer[Rules]
 	askers map[Moment]Asker
 	acts   audit.Log
+
+	complaints rate.Sometimes
 }
 
 // New reads the rules.
 func New(cfg Config) (*Assessments, error) {
-	a := &Assessments{cfg: cfg, askers: map[Moment]Asker{}}
+	a := &Assessments{cfg: cfg, askers: map[Moment]Asker{}, complaints: rate.Sometimes{First: 1, Interval: time.Minute}}
 	if err := a.Reload(context.Background()); err != nil {
 		return nil, err
 	}
@@ -207,21 +211,25 @@ func (a *Assessments) counted(network netip.Prefix) (value []byte, at place.Plac
 	return value, a.cfg.Databases.At(shard.OfValue(value))
 }
 
-// OfNetwork tells what is known of the network of an address.
-func (a *Assessments) OfNetwork(ctx context.Context, address netip.Addr) (f Facts, err error) {
+// OfNetwork tells what is known of the network of an address. Where the count cannot be read it is not known, so that its place keeps
+// nobody out while it is away.
+func (a *Assessments) OfNetwork(ctx context.Context, address netip.Addr) (f Facts) {
 	network := NetworkOf(address)
 	if !network.IsValid() {
-		return f, nil
+		return f
 	}
+	f.Word(NetworkName, network.String())
 	value, p := a.counted(network)
 	var users int64
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectToday, value).Scan(&users)
+	err := p.In(p.Writer()).QueryRowContext(ctx, selectToday, value).Scan(&users)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return f, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("count of a network", "assess_counts"+p.Suffix, err))
+		a.complaints.Do(func() {
+			a.cfg.Log.WarnContext(ctx, "people are assessed without the number of new users of their network", "place", p.Name, "error", err)
+		})
+		return f
 	}
 	f.Number(NetworkUsers, users)
-	f.Word(NetworkName, network.String())
-	return f, nil
+	return f
 }
 
 // CountUser counts a user who was made from an address. It comes after the commit, so a process that ends there counts one less.

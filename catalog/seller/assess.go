@@ -25,7 +25,7 @@ const (
 type Assessor interface {
 	assess.Assessor
 	// OfNetwork tells what is known of where somebody comes from.
-	OfNetwork(ctx context.Context, address netip.Addr) (assess.Facts, error)
+	OfNetwork(ctx context.Context, address netip.Addr) assess.Facts
 }
 
 // everybody is an assessor that lets everybody pass, and keeps no answer.
@@ -40,7 +40,7 @@ func (everybody) Assess(context.Context, assess.Case, assess.Facts) (assess.Verd
 func (everybody) Note(context.Context, *sql.Tx, assess.Case, assess.Verdict) error { return nil }
 
 // OfNetwork implements Assessor.
-func (everybody) OfNetwork(context.Context, netip.Addr) (f assess.Facts, err error) { return f, nil }
+func (everybody) OfNetwork(context.Context, netip.Addr) (f assess.Facts) { return f }
 
 var (
 	applicationRefused = problem.NewKind(problem.Kind{
@@ -64,10 +64,7 @@ func (s *Sellers) assess(ctx context.Context, by Caller, id ids.Seller, a *Appli
 	if err != nil {
 		return assess.Verdict{}, err
 	}
-	from, err := s.assessor.OfNetwork(ctx, by.Address)
-	if err != nil {
-		return assess.Verdict{}, err
-	}
+	from := s.assessor.OfNetwork(ctx, by.Address)
 	f.Number(assess.Applications, before.applications)
 	f.Number(assess.Rejections, before.rejections)
 	f.Word(assess.Country, a.Address.Country)
