@@ -23,6 +23,7 @@ import (
 	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
+	"sluice/catalog/product"
 	"sluice/catalog/seller"
 	"sluice/core/auth"
 	"sluice/core/db"
@@ -38,7 +39,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema()}
 }
 
 // Node is a running shop.
@@ -54,6 +55,7 @@ type Node struct {
 	accounts  *account.Accounts
 	ended     *auth.Ended // sessions
 	sellers   *seller.Sellers
+	products  *product.Products
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -159,6 +161,7 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Shop: n.cfg.Messages.Shop, HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
 	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess})
+	n.products = product.New(product.Config{Databases: n.databases, Now: time.Now})
 	n.accounts.Keep(n.assess, n.sellers)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
@@ -216,7 +219,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts, n.assess, n.sellers), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
+		Routes: routes(n.accounts, n.assess, n.sellers, n.products), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

@@ -39,6 +39,9 @@ var unreached = map[string][]string{
 
 	"eraseMe": {"outcome_unknown"},
 
+	"makeCategory": {"outcome_unknown", "in_progress"}, "changeCategory": {"outcome_unknown", "in_progress"}, "setAttribute": {"outcome_unknown", "in_progress"},
+	"removeAttribute": {"outcome_unknown", "in_progress"}, "makeBrand": {"outcome_unknown", "in_progress"}, "changeBrand": {"outcome_unknown", "in_progress"},
+
 	// Another request with the same key must be under way, too.
 	"changeProfile": {"outcome_unknown", "in_progress"},
 	"addAddress":    {"outcome_unknown", "in_progress"},
@@ -125,6 +128,7 @@ func (c *contract) exercise() {
 	c.exerciseEmails()
 	c.exerciseProviders()
 	c.asks("127.0.0.1")
+	c.exerciseProducts()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},
@@ -346,6 +350,7 @@ func (c *contract) exerciseOutage() {
 		c.shoot(s)
 	}
 	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
+	c.exerciseProductsOutage()
 	c.exerciseSellersOutage()
 	for _, s := range personal(noAddress) {
 		c.by(c.token(8, auth.RoleShopper), "unavailable", s)

@@ -94,6 +94,18 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/sellers/{seller_id}/invitations":                   {web.RoleSellerOwner},
 	"DELETE /v1/sellers/{seller_id}/invitations/{invitation_id}": {web.RoleSellerOwner},
 
+	"GET /v1/categories":                                         everyRole,
+	"POST /v1/categories":                                        {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/categories/{category_id}":                           everyRole,
+	"PUT /v1/categories/{category_id}":                           {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/categories/{category_id}/attributes":                everyRole,
+	"PUT /v1/categories/{category_id}/attributes/{attribute}":    {auth.RoleAdmin, web.RoleOps},
+	"DELETE /v1/categories/{category_id}/attributes/{attribute}": {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/brands":                                             everyRole,
+	"POST /v1/brands":                                            {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/brands/{brand_id}":                                  everyRole,
+	"PUT /v1/brands/{brand_id}":                                  {auth.RoleAdmin, web.RoleOps},
+
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
 	"PATCH /v1/me/profile":                 {auth.RoleShopper},
@@ -145,7 +157,8 @@ var needed = map[string]string{
 func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
-		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7")
+		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
+		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

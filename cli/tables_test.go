@@ -63,6 +63,13 @@ var tables = map[string]access{
 	"seller_api_keys":    {}, // the statements are made with the name of the owner
 	"seller_holds":       {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_acts":        {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"category_tree":      {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"categories":         {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"category_names":     {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"attributes":         {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"attribute_names":    {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"brands":             {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"brand_names":        {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
 	"account_key_proofs": {},
 	"profiles":           {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
@@ -83,6 +90,7 @@ var tables = map[string]access{
 	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	// Those that each package of the shop has: the statements are made with the name of the owner.
 	"account_outbox": {}, "account_versions": {}, "account_tasks": {}, "account_schedule": {}, "account_replays": {},
+	"product_outbox": {}, "product_versions": {}, "product_tasks": {}, "product_schedule": {}, "product_replays": {},
 	"seller_outbox": {}, "seller_versions": {}, "seller_tasks": {}, "seller_schedule": {}, "seller_replays": {},
 	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},
 	"database_beats": {reads: []string{"core/db"}, writes: []string{"core/db", "core/place"}}, // the latter tells people a statement

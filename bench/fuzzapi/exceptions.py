@@ -23,6 +23,8 @@ UNTOLD = {
     "want a country as ISO 3166-1 has it": "which two letters are a country is in a table",
     "want an id: ses_": "no id is 0, which a pattern cannot tell",
     "want an id: sel_": "likewise, of sellers",
+    "want an id: cat_": "likewise, of categories",
+    "want an id: brd_": "likewise, of brands",
     "want an id: idn_": "likewise, of identities",
     "want an id: adr_": "likewise, of postal addresses",
     "want an id: inv_": "likewise, of invitations",

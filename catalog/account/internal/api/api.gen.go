@@ -62,6 +62,8 @@ const (
 	ProblemCodeAccountExists         ProblemCode = "account_exists"
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
 	ProblemCodeApplicationRefused    ProblemCode = "application_refused"
+	ProblemCodeAttributeTaken        ProblemCode = "attribute_taken"
+	ProblemCodeCategoryCircle        ProblemCode = "category_circle"
 	ProblemCodeChangedSince          ProblemCode = "changed_since"
 	ProblemCodeCodeRefused           ProblemCode = "code_refused"
 	ProblemCodeConsentMissing        ProblemCode = "consent_missing"
@@ -78,6 +80,7 @@ const (
 	ProblemCodeMalformed             ProblemCode = "malformed"
 	ProblemCodeMethodNotAllowed      ProblemCode = "method_not_allowed"
 	ProblemCodeMismatch              ProblemCode = "mismatch"
+	ProblemCodeNameTaken             ProblemCode = "name_taken"
 	ProblemCodeNoChannel             ProblemCode = "no_channel"
 	ProblemCodeNotFound              ProblemCode = "not_found"
 	ProblemCodeOutcomeUnknown        ProblemCode = "outcome_unknown"
@@ -93,11 +96,15 @@ const (
 	ProblemCodeReviewClaimed         ProblemCode = "review_claimed"
 	ProblemCodeSecondReviewer        ProblemCode = "second_reviewer"
 	ProblemCodeStepUpRequired        ProblemCode = "step_up_required"
+	ProblemCodeTooMany               ProblemCode = "too_many"
 	ProblemCodeTooManyMessages       ProblemCode = "too_many_messages"
 	ProblemCodeUnauthorized          ProblemCode = "unauthorized"
 	ProblemCodeUnavailable           ProblemCode = "unavailable"
 	ProblemCodeUnknownAddress        ProblemCode = "unknown_address"
 	ProblemCodeUnknownAssessment     ProblemCode = "unknown_assessment"
+	ProblemCodeUnknownAttribute      ProblemCode = "unknown_attribute"
+	ProblemCodeUnknownBrand          ProblemCode = "unknown_brand"
+	ProblemCodeUnknownCategory       ProblemCode = "unknown_category"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
@@ -219,6 +226,12 @@ type BegunFactor struct {
 
 // Birthday A day from 1900 to today.
 type Birthday = string
+
+// BrandID defines model for BrandID.
+type BrandID = ids.Brand
+
+// CategoryID defines model for CategoryID.
+type CategoryID = ids.Category
 
 // Challenge defines model for Challenge.
 type Challenge struct {
@@ -889,6 +902,12 @@ type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// Word A word for programs. It never changes.
+type Word = string
+
+// AttributeCode A word for programs. It never changes.
+type AttributeCode = Word
 
 // ChallengeID defines model for ChallengeID.
 type ChallengeID = string

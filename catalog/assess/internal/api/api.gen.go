@@ -93,6 +93,12 @@ type Assessments struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// BrandID defines model for BrandID.
+type BrandID = ids.Brand
+
+// CategoryID defines model for CategoryID.
+type CategoryID = ids.Category
+
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
@@ -122,6 +128,12 @@ type SessionID = ids.Session
 
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
+
+// Word A word for programs. It never changes.
+type Word = string
+
+// AttributeCode A word for programs. It never changes.
+type AttributeCode = Word
 
 // ChallengeID defines model for ChallengeID.
 type ChallengeID = string

@@ -48,6 +48,8 @@ const (
 	AccountExists         ProblemCode = "account_exists"
 	AddressTaken          ProblemCode = "address_taken"
 	ApplicationRefused    ProblemCode = "application_refused"
+	AttributeTaken        ProblemCode = "attribute_taken"
+	CategoryCircle        ProblemCode = "category_circle"
 	ChangedSince          ProblemCode = "changed_since"
 	CodeRefused           ProblemCode = "code_refused"
 	ConsentMissing        ProblemCode = "consent_missing"
@@ -64,6 +66,7 @@ const (
 	Malformed             ProblemCode = "malformed"
 	MethodNotAllowed      ProblemCode = "method_not_allowed"
 	Mismatch              ProblemCode = "mismatch"
+	NameTaken             ProblemCode = "name_taken"
 	NoChannel             ProblemCode = "no_channel"
 	NotFound              ProblemCode = "not_found"
 	OutcomeUnknown        ProblemCode = "outcome_unknown"
@@ -79,11 +82,15 @@ const (
 	ReviewClaimed         ProblemCode = "review_claimed"
 	SecondReviewer        ProblemCode = "second_reviewer"
 	StepUpRequired        ProblemCode = "step_up_required"
+	TooMany               ProblemCode = "too_many"
 	TooManyMessages       ProblemCode = "too_many_messages"
 	Unauthorized          ProblemCode = "unauthorized"
 	Unavailable           ProblemCode = "unavailable"
 	UnknownAddress        ProblemCode = "unknown_address"
 	UnknownAssessment     ProblemCode = "unknown_assessment"
+	UnknownAttribute      ProblemCode = "unknown_attribute"
+	UnknownBrand          ProblemCode = "unknown_brand"
+	UnknownCategory       ProblemCode = "unknown_category"
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownKey            ProblemCode = "unknown_key"
@@ -216,6 +223,12 @@ type AssessmentID = string
 
 // AuditName A kind, and what tells one of them from others.
 type AuditName = string
+
+// BrandID defines model for BrandID.
+type BrandID = ids.Brand
+
+// CategoryID defines model for CategoryID.
+type CategoryID = ids.Category
 
 // Decision defines model for Decision.
 type Decision struct {
@@ -519,6 +532,12 @@ type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// Word A word for programs. It never changes.
+type Word = string
+
+// AttributeCode A word for programs. It never changes.
+type AttributeCode = Word
 
 // ChallengeID defines model for ChallengeID.
 type ChallengeID = string
