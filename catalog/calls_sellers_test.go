@@ -13,9 +13,11 @@ import (
 func (c *callCounter) callsOfSellers() {
 	const application = `{"legal_name":"Mia Miller GmbH","licence_no":"HRB 1","address":{"country":"DE","text":"Berlin"},` +
 		`"documents":[{"kind":"licence","key":"a/b.pdf","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}`
-	admin, owner, ops := c.token(7, auth.RoleAdmin), c.token(7, auth.RoleShopper), c.token(9, auth.RoleShopper)
+	admin, owner, ops := c.token(7, auth.RoleAdmin), c.token(8, auth.RoleShopper), c.token(9, auth.RoleShopper)
 	const roles, role = "/v1/users/{user_id}/roles", "/v1/users/{user_id}/roles/{role}"
-	c.call(request{"PUT", "/v1/users/9", `{"region":"eu","locale":"de"}`, c.token(7, auth.RoleService), http.StatusCreated, 6, 1, "/v1/users/{user_id}"})
+	for _, user := range []string{"8", "9"} {
+		c.call(request{"PUT", "/v1/users/" + user, `{"region":"eu","locale":"de"}`, c.token(7, auth.RoleService), http.StatusCreated, 6, 1, "/v1/users/{user_id}"})
+	}
 	c.call(request{"PUT", "/v1/users/9/roles/ops", `{"granted":true,"reason":"x"}`, admin, http.StatusNoContent, 4, 1, role})
 	c.call(request{"GET", "/v1/users/9/roles", "", admin, http.StatusOK, 2, 0, roles})
 	id := c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 15, 1, ""})["seller_id"] // five of them assess
@@ -72,11 +74,11 @@ func (c *callCounter) callsOfPeople() {
 	c.call(request{"GET", seller + "/members", "", me, http.StatusOK, 2, 0, members})
 	c.call(request{"GET", seller + "/acts", "", me, http.StatusOK, 2, 0, acts})
 	const transfer = "/v1/sellers/{seller_id}/transfer"
-	sql("UPDATE seller_members SET role = 'member' WHERE user_id = 7")
-	c.call(request{"PUT", seller + "/transfer", `{"user_id":"7"}`, me, http.StatusOK, 12, 1, transfer})
+	sql("UPDATE seller_members SET role = 'member' WHERE user_id = 8")
+	c.call(request{"PUT", seller + "/transfer", `{"user_id":"8"}`, me, http.StatusOK, 12, 1, transfer})
 	c.call(request{"GET", seller + "/transfer", "", me, http.StatusOK, 2, 0, transfer})
 	c.call(request{"DELETE", seller + "/transfer", "", me, http.StatusNoContent, 8, 1, transfer})
-	sql("INSERT INTO seller_offers (seller_id, from_user, to_user, made_at, ends_at) SELECT seller_id, 7, " + mia + ", NOW(3), NOW(3) + INTERVAL 1 DAY FROM sellers")
+	sql("INSERT INTO seller_offers (seller_id, from_user, to_user, made_at, ends_at) SELECT seller_id, 8, " + mia + ", NOW(3), NOW(3) + INTERVAL 1 DAY FROM sellers")
 	c.call(request{"POST", seller + "/transfer/acceptance", "", me, http.StatusOK, 20, 1, transfer + "/acceptance"})
 	const keys = "/v1/sellers/{seller_id}/api_keys"
 	made := c.call(request{"POST", seller + "/api_keys", `{"name":"warehouse","scopes":["members:read"],"days":30}`, me, http.StatusCreated, 10, 1, keys})
@@ -84,5 +86,5 @@ func (c *callCounter) callsOfPeople() {
 	c.call(request{"GET", seller + "/members", "", made["key"], http.StatusOK, 2, 0, members})
 	c.call(request{"GET", seller + "/api_keys", "", me, http.StatusOK, 3, 0, keys})
 	c.call(request{"DELETE", seller + "/api_keys/" + made["prefix"], "", me, http.StatusNoContent, 6, 1, keys + "/{prefix}"})
-	c.call(request{"DELETE", seller + "/members/7", "", me, http.StatusNoContent, 16, 1, members + "/{user_id}"})
+	c.call(request{"DELETE", seller + "/members/8", "", me, http.StatusNoContent, 16, 1, members + "/{user_id}"})
 }

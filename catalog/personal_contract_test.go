@@ -29,6 +29,9 @@ func personal(address string) []shot {
 	}
 }
 
+// applying is another operation that looks for the user first.
+var applying = shot{Method: "POST", Path: "/v1/sellers", Body: application}
+
 const noAddress = "adr_0000000000001"
 
 func (c *contract) made(user int) string {
@@ -54,6 +57,7 @@ func (c *contract) exercisePersonal() {
 		c.by(unknown, "unknown_user", s)
 		c.by(locked, "user_locked", s)
 	}
+	c.by(locked, "user_locked", applying)
 	for i, s := range personal(noAddress) {
 		s.Token = c.token(int64(80+i), auth.RoleShopper)
 		c.exerciseForm(s)
@@ -312,7 +316,7 @@ func (c *contract) exerciseErasure() {
 	for range 2 {
 		c.by(me, "ok", shot{Method: "DELETE", Path: "/v1/me", Body: `{"confirm":"erase"}`})
 	}
-	for _, s := range personal(noAddress)[:10] {
+	for _, s := range append(personal(noAddress)[:10], applying) {
 		c.by(me, "unknown_user", s)
 	}
 	if got := c.by(me, "ok", shot{Method: "GET", Path: "/v1/me"}); got.JSON["state"] != "erased" {

@@ -10,6 +10,9 @@ import (
 // Stop calls back before some steps.
 func (a *Accounts) Stop(before func(step string)) { a.step = before }
 
+// Hashes is how many hashes of passwords were made.
+func (a *Accounts) Hashes() int64 { return a.hasher.Made() }
+
 // SelectPending finds the claims that a sweep settles.
 const SelectPending = selectPending
 

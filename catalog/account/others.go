@@ -28,13 +28,17 @@ func (a *Accounts) HasEmail(ctx context.Context, user ids.User, address Email) (
 	return has, nil
 }
 
-// Facts tells what is known of a user when another package assesses what that user wants. Of who is no user nothing is known.
+// Facts tells what is known of a user when another package assesses what that user wants. Of who is no user nothing is known. Who is
+// locked or erased may want nothing: a token may outlive that.
 func (a *Accounts) Facts(ctx context.Context, id ids.User) (f assess.Facts, err error) {
 	user, err := a.User(ctx, id, db.Never)
 	switch {
 	case errors.Is(err, errUnknown):
 		return f, nil
 	case err != nil:
+		return f, err
+	}
+	if err := may(user.State); err != nil {
 		return f, err
 	}
 	f.Word(assess.Region, user.Region)

@@ -9,6 +9,9 @@ import (
 
 // FinishSignIn implements api.StrictServerInterface.
 func (s server) FinishSignIn(ctx context.Context, r api.FinishSignInRequestObject) (api.FinishSignInResponseObject, error) {
+	if err := notEmpty("/device_name", r.Body.DeviceName); err != nil {
+		return nil, err
+	}
 	by := caller(ctx, r.Params.IdempotencyKey)
 	if r.Body.DeviceToken != nil {
 		by.Device = *r.Body.DeviceToken

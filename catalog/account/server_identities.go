@@ -19,6 +19,9 @@ func or[T any](value *T, none T) T {
 
 // AskPhoneCode implements api.StrictServerInterface.
 func (s server) AskPhoneCode(ctx context.Context, r api.AskPhoneCodeRequestObject) (api.AskPhoneCodeResponseObject, error) {
+	if err := notEmpty("/country", r.Body.Country); err != nil {
+		return nil, err
+	}
 	asked, err := s.AskPhone(ctx, caller(ctx, r.Params.IdempotencyKey), PhoneRegistration{
 		Phone: r.Body.Phone, Country: or(r.Body.Country, ""), Device: or(r.Body.DeviceToken, ""), Home: Home{Region: r.Body.Region, Locale: r.Body.Locale},
 	})
@@ -31,6 +34,9 @@ func (s server) AskPhoneCode(ctx context.Context, r api.AskPhoneCodeRequestObjec
 // SignInByPhone implements api.StrictServerInterface.
 func (s server) SignInByPhone(ctx context.Context, r api.SignInByPhoneRequestObject) (api.SignInByPhoneResponseObject, error) {
 	by := caller(ctx, r.Params.IdempotencyKey)
+	if err := notEmpty("/device_name", r.Body.DeviceName); err != nil {
+		return nil, err
+	}
 	by.Device, by.DeviceName = or(r.Body.DeviceToken, ""), or(r.Body.DeviceName, "")
 	in, err := s.EnterByPhone(ctx, by, r.ChallengeID, r.Body.Code)
 	switch {
@@ -44,6 +50,9 @@ func (s server) SignInByPhone(ctx context.Context, r api.SignInByPhoneRequestObj
 
 // AskNewPhone implements api.StrictServerInterface.
 func (s server) AskNewPhone(ctx context.Context, r api.AskNewPhoneRequestObject) (api.AskNewPhoneResponseObject, error) {
+	if err := notEmpty("/country", r.Body.Country); err != nil {
+		return nil, err
+	}
 	asked, err := s.AskSetPhone(ctx, caller(ctx, r.Params.IdempotencyKey), me(ctx), r.Body.Phone, or(r.Body.Country, ""))
 	if err != nil {
 		return nil, err

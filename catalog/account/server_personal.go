@@ -140,14 +140,32 @@ var errCursor = web.Malformed("", "the query parameter cursor: want the next_cur
 
 // AddAddress implements api.StrictServerInterface.
 func (s server) AddAddress(ctx context.Context, r api.AddAddressRequestObject) (api.AddAddressResponseObject, error) {
-	address, isDefault := addressIn(r.Body)
+	address, isDefault, err := addressIn(r.Body)
+	if err != nil {
+		return nil, err
+	}
 	return replied(s.Accounts.AddAddress(ctx, me(ctx), asked{"add_address", r.Params.IdempotencyKey, r}, address, isDefault))
 }
 
-func addressIn(a *api.NewPostalAddress) (address Address, isDefault bool) {
+// addressIn reads an address. A member that is there is not empty.
+func addressIn(a *api.NewPostalAddress) (address Address, isDefault bool, err error) {
+	if err := notEmpty("/postcode", a.Postcode); err != nil {
+		return Address{}, false, err
+	}
+	if err := notEmpty("/phone", a.Phone); err != nil {
+		return Address{}, false, err
+	}
 	return Address{
 		Recipient: a.Recipient, Country: a.Country, Divisions: given(a.Divisions), Lines: a.Lines, Postcode: given(a.Postcode), Phone: given(a.Phone),
-	}, given(a.Default)
+	}, given(a.Default), nil
+}
+
+// notEmpty refuses a member that may be absent and is there without a text: it would look as if it were absent.
+func notEmpty(pointer string, text *string) error {
+	if text != nil && *text == "" {
+		return malformed(pointer, errEmpty.Error())
+	}
+	return nil
 }
 
 // given is what a pointer points to, or nothing.
@@ -169,7 +187,10 @@ func (s server) ShowAddress(ctx context.Context, r api.ShowAddressRequestObject)
 
 // ChangeAddress implements api.StrictServerInterface.
 func (s server) ChangeAddress(ctx context.Context, r api.ChangeAddressRequestObject) (api.ChangeAddressResponseObject, error) {
-	address, isDefault := addressIn(r.Body)
+	address, isDefault, err := addressIn(r.Body)
+	if err != nil {
+		return nil, err
+	}
 	return replied(s.Accounts.ChangeAddress(ctx, me(ctx), asked{"change_address", r.Params.IdempotencyKey, r}, r.AddressID, r.Params.IfMatch, address, isDefault))
 }
 

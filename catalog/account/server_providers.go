@@ -27,6 +27,9 @@ func (s server) BeginAtProvider(ctx context.Context, r api.BeginAtProviderReques
 // SignInByProvider implements api.StrictServerInterface.
 func (s server) SignInByProvider(ctx context.Context, r api.SignInByProviderRequestObject) (api.SignInByProviderResponseObject, error) {
 	by := caller(ctx, r.Params.IdempotencyKey)
+	if err := notEmpty("/device_name", r.Body.DeviceName); err != nil {
+		return nil, err
+	}
 	by.Device, by.DeviceName = or(r.Body.DeviceToken, ""), or(r.Body.DeviceName, "")
 	in, err := s.EnterByProvider(ctx, by, r.Provider, Return{Flow: r.Body.FlowToken, Code: r.Body.Code, State: r.Body.State, Issuer: or(r.Body.Iss, "")})
 	switch {

@@ -44,6 +44,9 @@ func (s server) VerifyEmail(ctx context.Context, r api.VerifyEmailRequestObject)
 
 // SignIn implements api.StrictServerInterface.
 func (s server) SignIn(ctx context.Context, r api.SignInRequestObject) (api.SignInResponseObject, error) {
+	if err := notEmpty("/device_name", r.Body.DeviceName); err != nil {
+		return nil, err
+	}
 	with := SignIn{Email: r.Body.Email, Password: r.Body.Password}
 	if r.Body.DeviceToken != nil {
 		with.Device = *r.Body.DeviceToken

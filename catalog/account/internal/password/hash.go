@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/argon2"
 
@@ -36,7 +37,11 @@ const (
 // Hasher makes and compares hashes, so many at once. Each takes 19 MiB and a core for tens of milliseconds.
 type Hasher struct {
 	running, admitted chan struct{}
+	made              atomic.Int64
 }
+
+// Made is how many hashes were made.
+func (h *Hasher) Made() int64 { return h.made.Load() }
 
 // NewHasher makes a Hasher.
 func NewHasher(atOnce int) *Hasher {
@@ -94,6 +99,7 @@ func (h *Hasher) sum(ctx context.Context, p Password, salt []byte, of costs) ([]
 	case <-ctx.Done():
 		return nil, &problem.Problem{Kind: problem.Overloaded}
 	}
+	h.made.Add(1)
 	return argon2.IDKey([]byte(p.text), salt, of.passes, of.memoryKiB, of.lanes, sumBytes), nil
 }
 
