@@ -146,14 +146,14 @@ func wrappedKeys(t *testing.T, database *sql.DB) (keys []string) {
 	return keys
 }
 
-// search looks for words, also encoded, where they must not be.
-func search(t *testing.T, s *shop, database *sql.DB, when string, words []string) {
+// lookFor searches a text for words, also encoded.
+func lookFor(t *testing.T, when string, words []string) func(where string, text []byte) {
 	t.Helper()
 	var all []string
 	for _, word := range words {
 		all = append(all, word, hex.EncodeToString([]byte(word)), base64.StdEncoding.EncodeToString([]byte(word))[:len(word)/3*4])
 	}
-	look := func(where string, text []byte) {
+	return func(where string, text []byte) {
 		t.Helper()
 		for _, word := range all {
 			if bytes.Contains(text, []byte(word)) {
@@ -161,6 +161,12 @@ func search(t *testing.T, s *shop, database *sql.DB, when string, words []string
 			}
 		}
 	}
+}
+
+// search looks for words where they must not be.
+func search(t *testing.T, s *shop, database *sql.DB, when string, words []string) {
+	t.Helper()
+	look := lookFor(t, when, words)
 	tables, bytesSeen := tablesOf(t, database), 0
 	for _, table := range tables {
 		text := dump(t, database, table)

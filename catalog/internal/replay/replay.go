@@ -71,6 +71,12 @@ type Request struct {
 	Fingerprint [sha256.Size]byte
 }
 
+// kept stands for the key in the table: clients may put into a key what is personal.
+func (of Request) kept() []byte {
+	sum := sha256.Sum256([]byte(of.Key))
+	return sum[:]
+}
+
 // Fingerprint is the fingerprint of a request: of all that the client chose, such as path and body. Each part counts by
 // itself.
 func Fingerprint(parts ...[]byte) (sum [sha256.Size]byte) {
@@ -101,7 +107,7 @@ func (r Replays) Do(ctx context.Context, tx *sql.Tx, of Request, do func() (Answ
 		if found || err != nil {
 			return answer, found, err
 		}
-		_, err = tx.ExecContext(ctx, r.claim, of.User, of.Route, of.Key, of.Fingerprint[:], int64(Retention/time.Second))
+		_, err = tx.ExecContext(ctx, r.claim, of.User, of.Route, of.kept(), of.Fingerprint[:], int64(Retention/time.Second))
 		switch db.Answer(err) {
 		case 0:
 			if err != nil {
@@ -123,10 +129,10 @@ func inProgress() error { return &problem.Problem{Kind: InProgress} }
 
 // look finds the first answer. A key whose time is over is a new one.
 func (r Replays) look(ctx context.Context, tx *sql.Tx, of Request) (Answer, bool, error) {
-	answer, over, err := r.scan(tx.QueryRowContext(ctx, r.lock, of.User, of.Route, of.Key), of)
+	answer, over, err := r.scan(tx.QueryRowContext(ctx, r.lock, of.User, of.Route, of.kept()), of)
 	if db.FailureOf(err) == db.FailureLockTimeout {
 		// Who holds the lock has not committed yet, or only reads the answer as we do.
-		answer, over, err = r.scan(tx.QueryRowContext(ctx, r.read, of.User, of.Route, of.Key), of)
+		answer, over, err = r.scan(tx.QueryRowContext(ctx, r.read, of.User, of.Route, of.kept()), of)
 		if errors.Is(err, sql.ErrNoRows) || over {
 			return Answer{}, false, inProgress()
 		}
@@ -139,7 +145,7 @@ func (r Replays) look(ctx context.Context, tx *sql.Tx, of Request) (Answer, bool
 	case err != nil:
 		return Answer{}, false, fmt.Errorf("look up a key: %w: %w", stock.ErrNotApplied, err)
 	case over:
-		if _, err := tx.ExecContext(ctx, r.end, of.User, of.Route, of.Key); err != nil {
+		if _, err := tx.ExecContext(ctx, r.end, of.User, of.Route, of.kept()); err != nil {
 			return Answer{}, false, db.WriteError("end a key", err)
 		}
 		return Answer{}, false, nil
@@ -180,7 +186,7 @@ func (r Replays) first(ctx context.Context, tx *sql.Tx, of Request, do func() (A
 	if body == nil {
 		body = []byte{}
 	}
-	if _, err := tx.ExecContext(ctx, r.answer, answer.Status, headers, body, of.User, of.Route, of.Key); err != nil {
+	if _, err := tx.ExecContext(ctx, r.answer, answer.Status, headers, body, of.User, of.Route, of.kept()); err != nil {
 		return Answer{}, db.WriteError("keep an answer", err)
 	}
 	return answer, nil

@@ -112,6 +112,9 @@ func TestOnce(t *testing.T) {
 	if n := w.count("SELECT COUNT(*) FROM effects"); n != 4 {
 		t.Errorf("%d effects, want 4", n)
 	}
+	if n := w.count("SELECT COUNT(*) FROM thing_replays_1 WHERE idempotency_key IN ('k', 'K')"); n != 0 {
+		t.Errorf("%d keys are kept as they came", n)
+	}
 	for _, wrong := range []replay.Request{request(0, "k", "a"), request(1, "", "a"), request(1, "ü", "a"), {User: 1, Key: "k"}} {
 		if _, _, err := w.write(wrong, nil); err == nil {
 			t.Errorf("%+v was taken", wrong)
@@ -231,9 +234,9 @@ func TestTheTimeOfAKeyEnds(t *testing.T) {
 	}
 	write(1, "old", false)
 	write(1, "young", false)
-	w.exec("UPDATE thing_replays_1 SET ends_at = NOW(3) WHERE idempotency_key = 'old'")
+	w.exec("UPDATE thing_replays_1 SET ends_at = NOW(3) WHERE idempotency_key = UNHEX(SHA2('old', 256))")
 	write(1, "old", false)
-	w.exec("UPDATE thing_replays_1 SET ends_at = NOW(3) WHERE idempotency_key = 'old'")
+	w.exec("UPDATE thing_replays_1 SET ends_at = NOW(3) WHERE idempotency_key = UNHEX(SHA2('old', 256))")
 	w.exec("INSERT INTO thing_replays_1 (user_id, route, idempotency_key, fingerprint, ends_at) SELECT 3, 'r', seq, REPEAT('0', 32), NOW(3) FROM seq_1_to_1200")
 	if n, err := w.Clean(w.Context(), w.DB); n != 1201 || err != nil {
 		t.Errorf("cleaned %d, %v", n, err)

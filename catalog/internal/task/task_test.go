@@ -189,7 +189,7 @@ func TestFailures(t *testing.T) {
 			return fmt.Errorf("attempt %d: it rains \x1b", task.Attempt)
 		},
 		"never": func(context.Context, Task) error { return Permanent(errors.New("cannot be")) },
-		"panic": func(context.Context, Task) error { panic("oh") },
+		"panic": func(context.Context, Task) error { panic("a canary") },
 	}})
 	w.add("fail", "f", nil, 0)
 	w.add("never", "n", nil, 0)
@@ -201,6 +201,9 @@ func TestFailures(t *testing.T) {
 	}
 	for i, want := range []Dead{{Kind: "fail", Attempts: 3, Error: `attempt 3: it rains \u001b`}, {Kind: "never", Attempts: 1, Error: "cannot be"}, {Kind: "panic", Attempts: 3}} {
 		got := dead[i]
+		if want.Kind == "panic" && (!strings.HasPrefix(got.Error, "the handler panicked: a string") || strings.Contains(got.Error, "canary")) {
+			t.Errorf("a panic is told as %s", got.Error)
+		}
 		if got.Kind != want.Kind || got.Attempts != want.Attempts || want.Error != "" && got.Error != want.Error {
 			t.Errorf("dead is %+v, want %+v", got, want)
 		}

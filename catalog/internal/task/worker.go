@@ -341,7 +341,7 @@ func (w *Worker) do(ctx context.Context, p *part, k *kind, task Task) {
 func attempt(ctx context.Context, handler Handler, task Task) (err error) {
 	defer func() {
 		if said := recover(); said != nil {
-			err = fmt.Errorf("the handler panicked: %v\n%s", said, debug.Stack())
+			err = fmt.Errorf("the handler panicked: %s\n%s", text.Panic(said), debug.Stack())
 		}
 	}()
 	return handler(ctx, task)

@@ -23,6 +23,7 @@ import (
 	"sluice/core/idempotency"
 	"sluice/core/limit"
 	"sluice/core/problem"
+	"sluice/core/text"
 )
 
 // headerBytesMax is what the header of a request has at most. The HTTP server itself takes a longer one, so that the answer is
@@ -187,7 +188,7 @@ func (s *Server) answer(r *http.Request, c *caller, o *operation, id string) (an
 		if p := recover(); p != nil {
 			s.meter.panics.Inc()
 			s.complaints.Do(func() {
-				s.Log.Error("a request made the program panic", "panic", p, "stack", string(debug.Stack()), "request_id", id)
+				s.Log.Error("a request made the program panic", "panic", text.Panic(p), "stack", string(debug.Stack()), "request_id", id)
 			})
 			answer, err = nil, &problem.Problem{Kind: problem.Internal, Close: true}
 		}

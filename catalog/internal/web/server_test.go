@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -106,15 +107,18 @@ func TestNobodyKeepsAnswers(t *testing.T) {
 // A request that panics ends, and nothing else.
 func TestPanicsAreAnswered(t *testing.T) {
 	t.Parallel()
-	set := metrics.NewSet()
-	s := server(t, func(cfg *web.Config) { cfg.Metrics = set }, web.Route{
-		Operation: "Panic", Method: "GET", Path: "/panic", Serve: func(*http.Request) (web.Answer, error) { panic("x") },
+	set, log := metrics.NewSet(), new(bytes.Buffer)
+	s := server(t, func(cfg *web.Config) { cfg.Metrics, cfg.Log = set, slog.New(slog.NewTextHandler(log, nil)) }, web.Route{
+		Operation: "Panic", Method: "GET", Path: "/panic", Serve: func(*http.Request) (web.Answer, error) { panic("a canary") },
 	})
 	for range 3 { // and gives its place back
 		refuses(t, ask(s, "GET", "/panic", ""), problem.Internal, "")
 	}
 	if n := set.GetOrCreateCounter("sluice_catalog_http_panics_total").Get(); n != 3 {
 		t.Errorf("%d panics are counted", n)
+	}
+	if text := log.String(); !strings.Contains(text, `panic="a string"`) || strings.Contains(text, "canary") {
+		t.Errorf("the log has %s", text)
 	}
 }
 
