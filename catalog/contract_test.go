@@ -34,7 +34,7 @@ var unreached = map[string][]string{
 	"moveSeller": {"outcome_unknown", "in_progress"}, "claimReview": {"outcome_unknown", "in_progress", "mismatch"}, "decideReview": {"outcome_unknown", "in_progress"},
 
 	"joinSeller": {"outcome_unknown", "in_progress"}, "invite": {"outcome_unknown", "in_progress"}, "removeMember": {"outcome_unknown", "in_progress"},
-	"withdrawInvitation": {"outcome_unknown"}, "offerSeller": {"outcome_unknown"}, "endOffer": {"outcome_unknown"},
+	"withdrawInvitation": {"outcome_unknown"}, "offerSeller": {"outcome_unknown"}, "endOffer": {"outcome_unknown", "in_progress", "mismatch"},
 	"acceptSeller": {"outcome_unknown", "in_progress", "mismatch"}, "makeKey": {"outcome_unknown"}, "revokeKey": {"outcome_unknown"},
 
 	"eraseMe": {"outcome_unknown"},

@@ -53,6 +53,7 @@ type Asker struct {
 	Object func(subject int64) string      // what a subject is called in the log of privileged acts: user:4711
 	At     func(subject int64) shard.Shard // where the rows of a subject are
 	Users  bool                            // its subjects are users
+	Free   bool                            // who asks names the subject: denials are counted, and not kept, because there is no end of them
 
 	// Decided does what follows from the decision of a person, in its transaction.
 	Decided func(ctx context.Context, tx *sql.Tx, at place.Place, o Outcome) error
@@ -118,7 +119,7 @@ func (a *Assessments) at(c Case) (place.Place, Asker, error) {
 
 // Assess implements Assessor.
 func (a *Assessments) Assess(ctx context.Context, c Case, f Facts) (Verdict, error) {
-	p, _, err := a.at(c)
+	p, by, err := a.at(c)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -127,6 +128,10 @@ func (a *Assessments) Assess(ctx context.Context, c Case, f Facts) (Verdict, err
 		return v, err
 	}
 	if v = a.rules.Load().Assess(c.Moment, f); v.Answer != Deny {
+		return v, nil
+	}
+	if by.Free {
+		a.count(c.Moment, v.Answer, 1)
 		return v, nil
 	}
 	err = a.note(ctx, p.In(p.Writer()), c, v)

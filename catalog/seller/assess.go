@@ -94,7 +94,7 @@ func (s *Sellers) Asker() assess.Asker {
 		Object: func(seller int64) string { return "seller:" + ids.Seller(seller).String() },
 		At:     func(seller int64) shard.Shard { return shardOf(ids.Seller(seller)) },
 
-		Decided: s.decided,
+		Free: true, Decided: s.decided,
 	}
 }
 

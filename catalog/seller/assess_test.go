@@ -8,6 +8,7 @@ import (
 	"sluice/catalog/assess"
 	"sluice/catalog/seller"
 	"sluice/core/ids"
+	"sluice/core/shard"
 )
 
 // byCountry are rules under which the country of who applies decides, and what became of those before.
@@ -78,8 +79,18 @@ func TestDeniedApplicationHasNoEffect(t *testing.T) {
 		_, err := s.Apply(t.Context(), by, a)
 		refused(t, "a denied application", err, "application_refused")
 	}
+	for range 5 { // as often as one likes
+		_, err := s.applyFrom(42, "XX")
+		refused(t, "another denied application", err, "application_refused")
+	}
 	if mine, err := s.Mine(t.Context(), 42); err != nil || len(mine) != 0 {
 		t.Errorf("%+v, %v", mine, err)
+	}
+	for _, p := range s.databases.All(shard.Values) {
+		var kept int
+		if err := p.In(p.Writer()).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM assess_answers__").Scan(&kept); err != nil || kept != 0 {
+			t.Errorf("%d answers are kept, %v", kept, err)
+		}
 	}
 }
 

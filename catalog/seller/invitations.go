@@ -25,7 +25,6 @@ const (
 	waitingInvMax  = 20  // invitations of a seller that wait
 	invitedDayMax  = 50  // people that a seller invites in a day
 	invitationLife = 7 * 24 * time.Hour
-	sweepMax       = 500 // rows of one statement
 
 	insertInvitation = "INSERT INTO seller_invitations__ (seller_id, invitation_id, role, personal, address_index, invited_by, made_at, ends_at) " +
 		"VALUES (?, ?, ?, ?, ?, ?, NOW(3), NOW(3) + INTERVAL ? SECOND)"
@@ -100,9 +99,8 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 	if err != nil { // before it is counted for the recipient
 		return Invitation{}, err
 	}
-	if err := s.messenger.Allow(ctx, string(whom.Email), by.Address); err != nil {
-		return Invitation{}, err
-	}
+	// Asked before the transaction, which holds a lock, and told behind its look for a repetition.
+	refused := s.messenger.Allow(ctx, string(whom.Email), by.Address)
 	plain, err := json.Marshal(whom)
 	if err != nil {
 		return Invitation{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, err)
@@ -113,6 +111,9 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 		Role, Locale string
 	}{index[:], role, whom.Locale}
 	done, err := once(ctx, s, id, by, "invite", asked, func(c *change) (Invitation, error) {
+		if refused != nil {
+			return Invitation{}, refused
+		}
 		l, err := c.owned(ctx, id)
 		if err == nil {
 			err = c.mayGrow(ctx, l)
@@ -124,6 +125,9 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 			int64(invitationLife/time.Second))
 		switch {
 		case db.Answer(err) == db.AnswerDuplicate:
+			if _, err := c.invitation(ctx, id, invitation); err == nil { // the answer is not kept any more, and the key has made an invitation
+				return Invitation{}, &problem.Problem{Kind: problem.Mismatch}
+			}
 			return Invitation{}, wrongState("the address is invited already: withdraw that invitation first")
 		case err != nil:
 			return Invitation{}, db.WriteError("write invitation", err)
@@ -328,12 +332,12 @@ func (s *Sellers) Withdraw(ctx context.Context, by Caller, id ids.Seller, of ids
 // endInvitations is the task that forgets whom invitations of a place went to that nobody has accepted in time.
 func (s *Sellers) endInvitations(ctx context.Context, t task.Task) error {
 	in := t.Place.In(t.Place.Writer())
-	if _, err := in.ExecContext(ctx, expireInvitations, sweepMax); err != nil {
-		return db.WriteError("end invitations", err)
+	if _, err := db.InParts(ctx, in, "end invitations", expireInvitations); err != nil {
+		return err
 	}
 	for _, state := range []string{invitationAccepted, invitationWithdrawn, "expired"} {
-		if _, err := in.ExecContext(ctx, deleteInvitations, state, sweepMax); err != nil {
-			return db.WriteError("delete invitations", err)
+		if _, err := db.InParts(ctx, in, "delete invitations", deleteInvitations, state); err != nil {
+			return err
 		}
 	}
 	return nil

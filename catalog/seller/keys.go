@@ -61,7 +61,7 @@ func (s *Sellers) MakeKey(ctx context.Context, by Caller, id ids.Seller, wish Ke
 	if err != nil {
 		return "", apikey.Key{}, err
 	}
-	secret, key, err := s.keys.Derive(ctx, s.sealer.DrawKey(id, by.User, by.Key), int64(id), wish.Name, wish.Scopes, wish.Life, s.noted(ctx, by, id, actMakeKey))
+	secret, key, err := s.keys.Derive(ctx, s.sealer.DrawKey(id, by.User, by.Key), int64(id), wish.Name, wish.Scopes, wish.Life, s.noted(ctx, by, id))
 	switch {
 	case errors.Is(err, apikey.ErrForm):
 		err = malformed("", "%v", err)
@@ -74,8 +74,12 @@ func (s *Sellers) MakeKey(ctx context.Context, by Caller, id ids.Seller, wish Ke
 }
 
 // noted writes down what is done with a key: in the audit log at once, and beside the seller by a task.
-func (s *Sellers) noted(ctx context.Context, by Caller, id ids.Seller, act string) apikey.With {
-	return func(tx *sql.Tx, p place.Place, prefix string) error {
+func (s *Sellers) noted(ctx context.Context, by Caller, id ids.Seller) apikey.With {
+	return func(tx *sql.Tx, p place.Place, prefix string, made bool) error {
+		act := actRevokeKey
+		if made {
+			act = actMakeKey
+		}
 		err := s.acts.Append(ctx, p.In(tx), shard.OfValue(prefix), audit.Act{
 			Author: by.Author, Act: "seller." + act, Object: "seller:" + id.String(), Changes: []audit.Change{{Name: "about", After: keyObject(prefix)}},
 		})
@@ -155,7 +159,7 @@ func (s *Sellers) RevokeKey(ctx context.Context, by Caller, id ids.Seller, prefi
 	if _, err := s.ownerOf(ctx, by.User, id); err != nil {
 		return err
 	}
-	err := s.keys.Revoke(ctx, int64(id), prefix, s.noted(ctx, by, id, actRevokeKey))
+	err := s.keys.Revoke(ctx, int64(id), prefix, s.noted(ctx, by, id))
 	if errors.Is(err, apikey.ErrUnknown) {
 		return errNoKey
 	}

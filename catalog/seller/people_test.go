@@ -24,6 +24,7 @@ import (
 	"sluice/core/ids"
 	"sluice/core/lifecycle"
 	"sluice/core/place"
+	"sluice/core/problem"
 	"sluice/core/shard"
 )
 
@@ -33,6 +34,7 @@ type others struct {
 	emails map[ids.User]account.Email
 	sent   []seller.Message
 	told   []string // template and user
+	full   error    // that no message may be sent
 }
 
 // HasEmail implements seller.Accounts.
@@ -59,7 +61,7 @@ func (o *others) Tell(_ context.Context, user ids.User, n account.Notice) error 
 type messenger struct{ *others }
 
 // Allow implements seller.Messenger.
-func (messenger) Allow(context.Context, string, netip.Addr) error { return nil }
+func (m messenger) Allow(context.Context, string, netip.Addr) error { return m.full }
 
 // Add implements seller.Messenger.
 func (m messenger) Add(_ context.Context, _ *sql.Tx, _ place.Place, of seller.Message) error {
@@ -129,6 +131,18 @@ func (s *sellers) invite(of ids.Seller, by ids.User, email, role string) (seller
 		s.t.Errorf("sent: %+v", m)
 	}
 	return i, m.Code
+}
+
+// sweep does what is done at times.
+func (s *sellers) sweep() {
+	s.t.Helper()
+	for _, p := range s.databases.All(shard.Values) {
+		for _, of := range s.Work().Times {
+			if err := of.Do(s.t.Context(), task.Task{Place: p}); err != nil {
+				s.t.Error(err)
+			}
+		}
+	}
 }
 
 // opened is a seller that has opened, of an owner.
@@ -220,13 +234,7 @@ func TestInvitationCountsOnce(t *testing.T) {
 	s.exec(id, "UPDATE seller_invitations__ SET ends_at = NOW(3) WHERE invitation_id = ?", i.ID)
 	_, err = s.Join(ctx, s.by(4), code)
 	refused(t, "when its time is over", err, "invitation_refused")
-	for _, p := range s.databases.All(shard.Values) {
-		for _, of := range s.Work().Times {
-			if err := of.Do(ctx, task.Task{Place: p}); err != nil {
-				t.Error(err)
-			}
-		}
-	}
+	s.sweep()
 	i, code = s.invite(id, 1, "late@example.org", "member") // the address is free again
 	for range 2 {
 		if err := s.Withdraw(ctx, s.by(1), id, i.ID); err != nil {
@@ -407,4 +415,44 @@ func TestPeopleAreBounded(t *testing.T) {
 		s.exec(id, "INSERT INTO seller_members__ (seller_id, user_id, role, since) VALUES (?, ?, 'member', NOW(3))", id, user)
 	}
 	refused(t, "one more than a seller may have", invite(51), "wrong_state")
+}
+
+// A repetition of an invitation finds it, also when no further message may be sent, and after a day it makes no other one.
+func TestRepeatedInvitation(t *testing.T) {
+	t.Parallel()
+	s, ctx := newSellers(t), t.Context()
+	id := s.opened(1)
+	whom, by := seller.Invited{Email: "tim@example.org", Locale: "de"}, s.by(1)
+	first, err := s.Invite(ctx, by, id, whom, "member")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.others.full = &problem.Problem{Kind: problem.RateLimited}
+	if again, err := s.Invite(ctx, by, id, whom, "member"); err != nil || again.ID != first.ID {
+		t.Errorf("%+v, %v, want %+v", again, err, first)
+	}
+	_, err = s.Invite(ctx, s.by(1), id, seller.Invited{Email: "pia@example.org", Locale: "de"}, "member")
+	refused(t, "another one", err, "rate_limited")
+	s.others.full = nil
+	if err := s.Withdraw(ctx, s.by(1), id, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(id, "DELETE FROM seller_replays__")
+	_, err = s.Invite(ctx, by, id, whom, "member")
+	refused(t, "the same key after a day", err, "mismatch")
+}
+
+// Invitations that are over are forgotten however many they are.
+func TestManyInvitationsEnd(t *testing.T) {
+	t.Parallel()
+	s := newSellers(t)
+	id := s.opened(1)
+	s.exec(id, "INSERT INTO seller_invitations__ (seller_id, invitation_id, role, personal, address_index, invited_by, made_at, ends_at) "+
+		"SELECT ?, seq, 'member', 'x', UNHEX(SHA2(seq, 256)), 1, NOW(3) - INTERVAL 8 DAY, NOW(3) - INTERVAL 1 DAY FROM seq_1_to_1200", id)
+	s.sweep()
+	p := s.databases.At(shard.OfValue(id.String()))
+	var left int
+	if err := p.In(p.Writer()).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM seller_invitations__ WHERE personal IS NOT NULL").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d are left, %v", left, err)
+	}
 }

@@ -122,29 +122,31 @@ func (s *Sellers) Offer(ctx context.Context, by Caller, id ids.Seller, to ids.Us
 
 // EndOffer takes an offer back, or declines it. Where there is none it is a success.
 func (s *Sellers) EndOffer(ctx context.Context, by Caller, id ids.Seller) error {
-	return s.write(ctx, id, by, func(c *change) error {
-		if _, err := c.lock(ctx, id); err != nil {
-			return err
+	_, err := once(ctx, s, id, by, "end_offer", nil, func(c *change) (Seller, error) {
+		l, err := c.lock(ctx, id)
+		if err != nil {
+			return Seller{}, err
 		}
 		role, err := c.role(ctx, id, by.User)
 		switch {
 		case err != nil:
-			return err
+			return Seller{}, err
 		case role == "":
-			return errUnknown
+			return Seller{}, errUnknown
 		}
 		o, err := c.offer(ctx, id)
 		switch {
 		case err != nil || o.From == 0:
-			return err
+			return l.Seller, err
 		case by.User != o.From && by.User != o.To:
-			return errNotOffered
+			return Seller{}, errNotOffered
 		}
 		if _, err := c.in.ExecContext(ctx, deleteOffer, id); err != nil {
-			return db.WriteError("end offer", err)
+			return Seller{}, db.WriteError("end offer", err)
 		}
-		return c.did(ctx, id, deed{act: actEndOffer, object: userObject(o.To)})
+		return l.Seller, c.did(ctx, id, deed{act: actEndOffer, object: userObject(o.To)})
 	})
+	return err
 }
 
 // Accept makes the caller, to whom a seller is offered, its owner, and who has offered it a member. Both are told.
@@ -179,6 +181,10 @@ func (s *Sellers) Accept(ctx context.Context, by Caller, id ids.Seller) (Members
 func (c *change) transfer(ctx context.Context, id ids.Seller, o Offer) error {
 	if _, err := c.in.ExecContext(ctx, deleteOffer, id); err != nil {
 		return db.WriteError("end offer", err)
+	}
+	// Who is a member from now on may not invite: nobody comes back by an invitation of before.
+	if _, err := c.in.ExecContext(ctx, withdrawAllOf, id, o.From); err != nil {
+		return db.WriteError("end invitations", err)
 	}
 	if err := c.did(ctx, id, deed{actTransfer, userObject(o.From), roleMember}); err != nil {
 		return err

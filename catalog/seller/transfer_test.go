@@ -44,6 +44,8 @@ func TestSellerIsGivenAway(t *testing.T) {
 	}
 	_, err = s.Accept(ctx, s.by(2), id)
 	refused(t, "who was offered it before", err, "unknown_offer")
+	_, code := s.invite(id, 1, "friend@example.org", "owner")
+	s.others.emails[9] = "friend@example.org"
 	by := s.by(3)
 	for range 2 {
 		if m, err := s.Accept(ctx, by, id); err != nil || m.Role != "owner" {
@@ -52,6 +54,8 @@ func TestSellerIsGivenAway(t *testing.T) {
 	}
 	_, err = s.Accept(ctx, s.by(3), id)
 	refused(t, "a second time", err, "unknown_offer")
+	_, err = s.Join(ctx, s.by(9), code)
+	refused(t, "whom the owner of before has invited", err, "invitation_refused")
 	if got := s.people(id, 2); got != "1 member, 2 member, 3 owner, 4 owner" {
 		t.Errorf("the people are %s", got)
 	}
@@ -92,6 +96,16 @@ func TestOfferEnds(t *testing.T) {
 	_, err = s.Accept(ctx, s.by(2), id)
 	refused(t, "what was taken back", err, "unknown_offer")
 	offer()
+	back := s.by(1)
+	for _, then := range []func(){offer, func() {}} { // a late repetition ends no other offer
+		if err := s.EndOffer(ctx, back, id); err != nil {
+			t.Error(err)
+		}
+		then()
+	}
+	if _, err := s.Offered(ctx, 1, id); err != nil {
+		t.Errorf("after a repetition: %v", err)
+	}
 	if err := s.Remove(ctx, s.by(3), id, 1); err != nil {
 		t.Fatal(err)
 	}

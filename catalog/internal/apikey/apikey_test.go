@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -229,6 +230,29 @@ func TestUseThatCannotBeNoted(t *testing.T) {
 	}
 }
 
+// TestKeysMadeAtOnce makes more keys at once than a holder may have. Whoever is told of a key has a good one, and they are not too many.
+func TestKeysMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	for range PerHolderMax - 1 {
+		k.make(t, 7, "stock:read")
+	}
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			if _, _, err := k.Make(t.Context(), 7, "another", []string{"stock:read"}, time.Hour, nil); err != nil && !errors.Is(err, ErrTooMany) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	keys, err := k.List(t.Context(), 7, 100)
+	keys = slices.DeleteFunc(keys, func(of Key) bool { return !of.RevokedAt.IsZero() })
+	if err != nil || len(keys) > PerHolderMax {
+		t.Errorf("%d good keys, %v", len(keys), err)
+	}
+}
+
 func TestKeysOfAHolder(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)
@@ -318,7 +342,7 @@ func TestWhatNoKeyCanBe(t *testing.T) {
 func TestWhatIsWrittenWithAKey(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)
-	fails := func(*sql.Tx, place.Place, string) error { return fmt.Errorf("no: %w", stock.ErrNotApplied) }
+	fails := func(*sql.Tx, place.Place, string, bool) error { return fmt.Errorf("no: %w", stock.ErrNotApplied) }
 	if key, _, err := k.Make(t.Context(), 7, "x", []string{"stock:read"}, time.Hour, fails); err == nil || key != "" {
 		t.Errorf("made: %v", err)
 	}
@@ -333,7 +357,7 @@ func TestWhatIsWrittenWithAKey(t *testing.T) {
 		t.Error(err)
 	}
 	asked := 0
-	counts := func(_ *sql.Tx, p place.Place, of string) error {
+	counts := func(_ *sql.Tx, p place.Place, of string, _ bool) error {
 		if asked++; of != prefix || p.Name != k.at(prefix).Name {
 			t.Errorf("about %s in %s", of, p.Name)
 		}
@@ -370,7 +394,7 @@ func TestDerivedKeyIsMadeOnce(t *testing.T) {
 	seed := draw()
 	var written atomic.Int64
 	derive := func(holder int64, name string, life time.Duration, scopes ...string) (string, error) {
-		secret, key, err := k.Derive(t.Context(), seed, holder, name, scopes, life, func(*sql.Tx, place.Place, string) error {
+		secret, key, err := k.Derive(t.Context(), seed, holder, name, scopes, life, func(*sql.Tx, place.Place, string, bool) error {
 			written.Add(1)
 			return nil
 		})

@@ -112,16 +112,15 @@ func (k *Keys) check(name string, scopes []string, life time.Duration) error {
 	return nil
 }
 
-// With is called in the transaction that makes or ends a key, so that it can be written down who did.
-type With func(tx *sql.Tx, p place.Place, prefix string) error
+// With is called in the transaction that makes a key, or ends it, so that it can be written down who did.
+type With func(tx *sql.Tx, p place.Place, prefix string, made bool) error
 
-// Make makes a key of a holder, and returns it: nobody can show it again. Two that are made at once may be one more than a holder
-// may have. With may be nil.
+// Make makes a key of a holder, and returns it: nobody can show it again. With may be nil.
 func (k *Keys) Make(ctx context.Context, holder int64, name string, scopes []string, life time.Duration, with With) (key config.Secret, prefix string, err error) {
 	if err := k.check(name, scopes, life); err != nil {
 		return "", "", err
 	}
-	if err := k.room(ctx, holder); err != nil {
+	if err := k.room(ctx, holder, PerHolderMax-1); err != nil {
 		return "", "", err
 	}
 	for range duplicatesMax {
@@ -154,7 +153,7 @@ func (k *Keys) Derive(ctx context.Context, seed Seed, holder int64, name string,
 		default:
 			return secret, made, nil
 		}
-		if err := k.room(ctx, holder); err != nil {
+		if err := k.room(ctx, holder, PerHolderMax-1); err != nil {
 			return "", Key{}, err
 		}
 		if err := k.write(ctx, secret, prefix, holder, name, scopes, life, with); err != nil && db.Answer(err) != db.AnswerDuplicate {
@@ -181,8 +180,8 @@ func (k *Keys) made(ctx context.Context, secret config.Secret, prefix string) (k
 	return key, good && subtle.ConstantTimeCompare(kept, sum[:]) == 1, nil
 }
 
-// room refuses a holder that has as many keys as it may have.
-func (k *Keys) room(ctx context.Context, holder int64) error {
+// room refuses a holder that has more keys than so many.
+func (k *Keys) room(ctx context.Context, holder int64, most int) error {
 	have := 0
 	for _, p := range k.databases.All(shard.Values) {
 		var here int
@@ -191,12 +190,14 @@ func (k *Keys) room(ctx context.Context, holder int64) error {
 		}
 		have += here
 	}
-	if have >= PerHolderMax {
+	if have > most {
 		return ErrTooMany
 	}
 	return nil
 }
 
+// write writes a key. Keys of a holder are in many places, which no lock has together: so they are counted again behind the write, and
+// a key that is one too many is ended.
 func (k *Keys) write(ctx context.Context, key config.Secret, prefix string, holder int64, name string, scopes []string, life time.Duration, with With) error {
 	sum, p := hash(key.Reveal()), k.at(prefix)
 	_, err := p.Write(ctx, "an API key", func(tx *sql.Tx) error {
@@ -205,11 +206,17 @@ func (k *Keys) write(ctx context.Context, key config.Secret, prefix string, hold
 		case err != nil:
 			return db.WriteError("write an API key", err)
 		case with != nil:
-			return with(tx, p, prefix)
+			return with(tx, p, prefix, true)
 		}
 		return nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if err := k.room(ctx, holder, PerHolderMax); errors.Is(err, ErrTooMany) {
+		return cmp.Or(k.Revoke(ctx, holder, prefix, with), err)
+	}
+	return nil // the key is there, also if nobody could count
 }
 
 func (k *Keys) at(prefix string) place.Place { return k.databases.At(shard.OfValue(prefix)) }
@@ -290,7 +297,7 @@ func (k *Keys) Revoke(ctx context.Context, holder int64, prefix string, with Wit
 		case n == 0:
 			return k.known(ctx, p.In(tx), holder, prefix)
 		case with != nil:
-			return with(tx, p, prefix)
+			return with(tx, p, prefix, false)
 		}
 		return nil
 	})
