@@ -28,6 +28,9 @@ UNTOLD = {
     "want an id: idn_": "likewise, of identities",
     "want an id: adr_": "likewise, of postal addresses",
     "want an id: inv_": "likewise, of invitations",
+    "for an attribute of the kind choice": "which members an attribute has depends on its kind",
+    "only attributes of the kind choice have them": "likewise",
+    "only numbers have a unit": "likewise",
     "want the id of a review": "likewise, of assessments of applications to sell",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }

@@ -155,8 +155,10 @@ type Category struct {
 // CategoryChange defines model for CategoryChange.
 type CategoryChange struct {
 	// Names What it is called, by locale. A name has at most 100 bytes in UTF-8.
-	Names    Names       `json:"names"`
-	ParentID *CategoryID `json:"parent_id,omitempty"`
+	Names Names `json:"names"`
+
+	// ParentID Absent, or null, at the top.
+	ParentID *ParentID `json:"parent_id,omitempty"`
 
 	// Position Among those with the same parent.
 	Position int        `json:"position"`
@@ -269,12 +271,17 @@ type NewBrand struct {
 // NewCategory defines model for NewCategory.
 type NewCategory struct {
 	// Names What it is called, by locale. A name has at most 100 bytes in UTF-8.
-	Names    Names       `json:"names"`
-	ParentID *CategoryID `json:"parent_id,omitempty"`
+	Names Names `json:"names"`
+
+	// ParentID Absent, or null, at the top.
+	ParentID *ParentID `json:"parent_id,omitempty"`
 
 	// Position Among those with the same parent.
 	Position *int `json:"position,omitempty"`
 }
+
+// ParentID Absent, or null, at the top.
+type ParentID = ids.Category
 
 // Position A place in the history of a database.
 type Position = db.Position
