@@ -77,11 +77,11 @@ func (c *callCounter) callsOfPeople() {
 	sql("UPDATE seller_members SET role = 'member' WHERE user_id = 8")
 	c.call(request{"PUT", seller + "/transfer", `{"user_id":"8"}`, me, http.StatusOK, 12, 1, transfer})
 	c.call(request{"GET", seller + "/transfer", "", me, http.StatusOK, 2, 0, transfer})
-	c.call(request{"DELETE", seller + "/transfer", "", me, http.StatusNoContent, 8, 1, transfer})
+	c.call(request{"DELETE", seller + "/transfer", "", me, http.StatusNoContent, 11, 1, transfer})
 	sql("INSERT INTO seller_offers (seller_id, from_user, to_user, made_at, ends_at) SELECT seller_id, 8, " + mia + ", NOW(3), NOW(3) + INTERVAL 1 DAY FROM sellers")
-	c.call(request{"POST", seller + "/transfer/acceptance", "", me, http.StatusOK, 20, 1, transfer + "/acceptance"})
+	c.call(request{"POST", seller + "/transfer/acceptance", "", me, http.StatusOK, 21, 1, transfer + "/acceptance"})
 	const keys = "/v1/sellers/{seller_id}/api_keys"
-	made := c.call(request{"POST", seller + "/api_keys", `{"name":"warehouse","scopes":["members:read"],"days":30}`, me, http.StatusCreated, 10, 1, keys})
+	made := c.call(request{"POST", seller + "/api_keys", `{"name":"warehouse","scopes":["members:read"],"days":30}`, me, http.StatusCreated, 11, 1, keys})
 	c.call(request{"GET", seller + "/members", "", made["key"], http.StatusOK, 3, 0, members}) // the key, the note of its use, and the members
 	c.call(request{"GET", seller + "/members", "", made["key"], http.StatusOK, 2, 0, members})
 	c.call(request{"GET", seller + "/api_keys", "", me, http.StatusOK, 3, 0, keys})

@@ -85,7 +85,7 @@ func (c *contract) exercisePeople() {
 	c.write("DELETE", path+"/invitations/"+c.text(first, "invitation_id"), opal, "w", "", "wrong_state")
 	c.write("POST", path+"/invitations", opal, "o", inviting("other@example.org", "member"), "ok")
 	c.write("POST", "/v1/me/sellers", tim, "a", accepting(c.found("other@example.org", "invitation", "", invitationForm)), "mismatch")
-	back := c.write("POST", path+"/invitations", opal, "back", inviting("tim@example.org", "owner"), "ok")
+	c.write("POST", path+"/invitations", opal, "back", inviting("tim@example.org", "owner"), "ok")
 	second := c.found("tim@example.org", "invitation", code, invitationForm)
 	c.write("POST", "/v1/me/sellers", tim, "c", accepting(second), "wrong_state")
 
@@ -97,6 +97,9 @@ func (c *contract) exercisePeople() {
 	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3)") // however slow the machine is
 	c.exerciseTenants(mine, tim, eve)
 	c.exerciseTransfer(path, opal, tim, opalID, timID)
+	c.write("POST", "/v1/me/sellers", tim, "d", accepting(second), "invitation_refused") // it went with who gave the seller away
+	back := c.write("POST", path+"/invitations", opal, "anew", inviting("tim@example.org", "owner"), "ok")
+	third := c.found("tim@example.org", "invitation", second, invitationForm)
 	c.write("DELETE", fmt.Sprintf("%s/members/%d", path, opalID), opal, "last", "", "wrong_state")
 	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
 	c.write("DELETE", path+"/members/77", opal, "none", "", "unknown_member")
@@ -107,14 +110,14 @@ func (c *contract) exercisePeople() {
 	c.shoot(shot{Method: "GET", Path: path + "/members", Token: tim, Want: "unknown_seller"})
 	c.found("tim@example.org", "member_removed", "", regexp.MustCompile("Mia Miller"))
 	c.found("opal@example.org", "member_joined", "", regexp.MustCompile("Mia Miller"))
-	c.write("POST", "/v1/me/sellers", tim, "d", accepting(second), "ok")
+	c.write("POST", "/v1/me/sellers", tim, "d", accepting(third), "ok")
 	for range 2 {
 		c.write("DELETE", fmt.Sprintf("%s/members/%d", path, timID), tim, "leaves", "", "ok")
 	}
 	c.write("DELETE", path+"/invitations/"+c.text(back, "invitation_id"), opal, "w", "", "wrong_state")
 	c.write("DELETE", path+"/invitations/inv_0000000000015", opal, "w", "", "unknown_invitation")
 	waiting := c.write("POST", path+"/invitations", opal, "waits", inviting("tim@example.org", "member"), "ok")
-	last := c.found("tim@example.org", "invitation", second, invitationForm)
+	last := c.found("tim@example.org", "invitation", third, invitationForm)
 
 	page := c.shoot(shot{Method: "GET", Path: path + "/acts?limit=2", Token: opal, Want: "ok"})
 	c.shoot(shot{Method: "GET", Path: path + "/acts?cursor=" + c.text(page, "next_cursor"), Token: opal, Want: "ok"})
