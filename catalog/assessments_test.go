@@ -38,13 +38,14 @@ func (c *contract) exerciseAssessments() {
 	decide(waiting[0], c.admin, yes, "ok")
 	decide(waiting[0], c.admin, yes, "ok")
 	decide(waiting[0], c.admin, no, "wrong_state")
-	support := c.token(33, auth.RoleShopper)
 	c.makeUser(33)
 	c.grant(33, "support")
+	support := c.provedToken(33)
 	claim("/v1/assessments/sign_up.33", support, "forbidden") // it is about themselves
 	if got := c.write("POST", waiting[1]+"/claim", support, "c", "", "ok"); got.JSON["claimed_by"] != "support:33" {
 		c.t.Errorf("claimed: %s", got.Body)
 	}
+	decide(waiting[1], c.token(33, auth.RoleShopper), no, "step_up_required") // it is of no session
 	decide(waiting[1], support, no, "ok")
 	if got := c.shoot(shot{Method: "GET", Path: "/v1/audit?act=review.decide&actor=support:33", Token: c.admin, Want: "ok"}); strings.Count(got.Body, `"a robot"`) != 1 {
 		c.t.Errorf("the audit log has %s", got.Body)
@@ -74,7 +75,7 @@ func (c *contract) exerciseAssessmentsOutage() {
 // exerciseAssessedSellers goes the way of who applies to sell from countries that are denied, held and challenged.
 func (c *contract) exerciseAssessedSellers() {
 	ada, _ := c.newcomer("ada")
-	support := c.token(31, auth.RoleShopper)
+	support := c.provedToken(31)
 	apply := func(token, key, country, want string) string {
 		c.t.Helper()
 		got := c.write("POST", "/v1/sellers", token, key, strings.Replace(application, `"DE"`, fmt.Sprintf("%q", country), 1), want)

@@ -9,38 +9,50 @@ import (
 )
 
 // callsOfSellers counts what the way of a seller costs. Each write looks its key up, claims it and keeps the answer: three
-// statements. A move is three more: the state, its history, and two of its event; a privileged act has two of the audit log.
+// statements. A move is three more: the state, its history, and two of its event; a privileged act has two of the audit log. Ops have a
+// session: one statement looks whether it lives, and of a decision another one whether it is proved.
 func (c *callCounter) callsOfSellers() {
 	const application = `{"legal_name":"Mia Miller GmbH","licence_no":"HRB 1","address":{"country":"DE","text":"Berlin"},` +
 		`"documents":[{"kind":"licence","key":"a/b.pdf","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}`
-	admin, owner, ops := c.token(7, auth.RoleAdmin), c.token(8, auth.RoleShopper), c.token(9, auth.RoleShopper)
+	admin, owner, ops := c.token(7, auth.RoleAdmin), c.token(8, auth.RoleShopper), c.issue(auth.Identity{Subject: 9, Role: auth.RoleShopper, Session: 9})
+	sql := func(statement string) {
+		c.t.Helper()
+		if _, err := c.databases.All(0)[0].Writer().ExecContext(c.t.Context(), statement); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	sql("INSERT INTO sessions (user_id, session_id, seed, created_at, rotated_at, ends_at, proved_at, proved_by) " +
+		"VALUES (9, 9, '', NOW(3), NOW(3), NOW(3) + INTERVAL 1 DAY, NOW(3) + INTERVAL 1 DAY, 'password')")
 	const roles, role = "/v1/users/{user_id}/roles", "/v1/users/{user_id}/roles/{role}"
 	for _, user := range []string{"8", "9"} {
 		c.call(request{"PUT", "/v1/users/" + user, `{"region":"eu","locale":"de"}`, c.token(7, auth.RoleService), http.StatusCreated, 6, 1, "/v1/users/{user_id}"})
 	}
 	c.call(request{"PUT", "/v1/users/9/roles/ops", `{"granted":true,"reason":"x"}`, admin, http.StatusNoContent, 4, 1, role})
 	c.call(request{"GET", "/v1/users/9/roles", "", admin, http.StatusOK, 2, 0, roles})
-	id := c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 15, 1, ""})["seller_id"] // five of them assess
+	id := c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 17, 1, ""})["seller_id"] // five of them assess, and two are a lock
 	of := func(path string) (string, string) { return strings.Replace(path, "{seller_id}", id, 1), path }
 	seller := func(method, path, body, token string, statements, transactions int64) {
 		c.t.Helper()
 		at, operation := of(path)
 		c.call(request{method, at, body, token, http.StatusOK, statements, transactions, operation})
 	}
-	c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 6, 1, ""}) // again
+	decided := func(method, path, body string, statements int64) {
+		c.t.Helper()
+		at, operation := of(path)
+		c.callAll(map[string]string{"Idempotency-Key": "as_of_three", "If-Match": `"3"`}, request{method, at, body, ops, http.StatusOK, statements, 1, operation})
+	}
+	c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 8, 1, ""}) // again
 	c.call(request{"GET", "/v1/me/sellers", "", owner, http.StatusOK, 1, 0, ""})
 	seller("PUT", "/v1/sellers/{seller_id}/application", application, owner, 6, 1)
 	seller("GET", "/v1/sellers/{seller_id}/application", "", owner, 1, 0)
-	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 2, 0, ""}) // its role is looked up
-	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 1, 0, ""}) // and remembered
-	seller("POST", "/v1/seller_reviews/{seller_id}/claim", "", ops, 12, 1)
-	seller("POST", "/v1/seller_reviews/{seller_id}/decision", `{"approve":true,"reason":"x"}`, ops, 10, 1)
-	seller("GET", "/v1/seller_reviews/{seller_id}", "", ops, 2, 0)
-	if _, err := c.databases.All(0)[0].Writer().ExecContext(c.t.Context(), "UPDATE sellers SET state = 'open'"); err != nil {
-		c.t.Fatal(err)
-	}
+	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 3, 0, ""}) // its role is looked up
+	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 2, 0, ""}) // and remembered
+	seller("POST", "/v1/seller_reviews/{seller_id}/claim", "", ops, 13, 1)
+	decided("POST", "/v1/seller_reviews/{seller_id}/decision", `{"approve":true,"reason":"x"}`, 13) // one looks who has approved before
+	seller("GET", "/v1/seller_reviews/{seller_id}", "", ops, 3, 0)
+	sql("UPDATE sellers SET state = 'open'")
 	seller("GET", "/v1/sellers/{seller_id}", "", "", 1, 0)
-	seller("PUT", "/v1/sellers/{seller_id}/state", `{"state":"suspended","reason":"x"}`, ops, 11, 1)
+	decided("PUT", "/v1/sellers/{seller_id}/state", `{"state":"suspended","reason":"x"}`, 13)
 }
 
 // callsOfPeople are of Mia, who signs in. Of each call one statement looks whether her session lives, and of an invitation another

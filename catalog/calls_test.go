@@ -222,9 +222,14 @@ func (c *callCounter) callsOfUsers() {
 // token is that of a user.
 func (c *callCounter) token(user int64, role auth.Role) string {
 	c.t.Helper()
+	return c.issue(auth.Identity{Subject: user, Role: role})
+}
+
+func (c *callCounter) issue(of auth.Identity) string {
+	c.t.Helper()
 	now := time.Now()
 	token, err := c.keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role}, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+		Identity: of, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -59,7 +59,7 @@ func TestErasedUsersAreForgotten(t *testing.T) {
 			who := c.people()
 			review := "/v1/seller_reviews/" + c.text(c.write("POST", "/v1/sellers", who.owner, "a", application, "ok"), "seller_id")
 			c.write("POST", review+"/claim", who.support, "c", "", "ok")
-			c.write("POST", review+"/decision", who.support, "d", `{"approve":true,"reason":"the register has it"}`, "ok")
+			c.seen(2, "POST", review+"/decision", who.support, "d", `{"approve":true,"reason":"the register has it"}`, "ok")
 			const rex = "rex@example.org"
 			asked := c.text(c.write("POST", "/v1/users", "", "rex", registration(rex, goodPassword), "ok"), "challenge_id")
 			made := c.write("POST", "/v1/verifications/"+asked, "", "rex", fmt.Sprintf(`{"code":%q}`, c.code(rex, "verify_email")), "ok")

@@ -21,6 +21,7 @@ import (
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
+	"sluice/core/ids"
 	"sluice/core/kafka"
 	"sluice/core/local"
 	"sluice/core/local/servicetest"
@@ -204,10 +205,26 @@ func (s *shop) token(user int64, role auth.Role, words ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return s.issue(auth.Identity{Subject: user, Role: role, Scopes: scopes})
+}
+
+// provedToken is that of a user who is there, of a session that stays proved for the time of the test.
+func (s *shop) provedToken(user int64) string {
+	s.t.Helper()
+	p := s.databases().At(shard.OfUser(user))
+	_, err := p.In(p.Writer()).ExecContext(s.t.Context(), "INSERT IGNORE INTO sessions__ (user_id, session_id, seed, created_at, rotated_at, ends_at, proved_at, proved_by) "+
+		"VALUES (?, ?, '', NOW(3), NOW(3), NOW(3) + INTERVAL 1 DAY, NOW(3) + INTERVAL 1 DAY, 'password')", user, user)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.issue(auth.Identity{Subject: user, Role: auth.RoleShopper, Session: ids.Session(user)})
+}
+
+func (s *shop) issue(of auth.Identity) string {
+	s.t.Helper()
 	now := time.Now()
 	token, err := s.keys.Issue(auth.Claims{
-		Identity: auth.Identity{Subject: user, Role: role, Scopes: scopes}, Issuer: "sluice", Audience: "sluice",
-		NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
+		Identity: of, Issuer: "sluice", Audience: "sluice", NotBefore: now.Add(-time.Minute), Expires: now.Add(time.Hour),
 	})
 	if err != nil {
 		s.t.Fatal(err)

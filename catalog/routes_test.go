@@ -130,6 +130,7 @@ var proved = []string{
 	"POST /v1/me/providers/{provider}/flows", "POST /v1/me/providers/{provider}/identities",
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
+	"POST /v1/assessments/{assessment_id}/decision", "POST /v1/seller_reviews/{seller_id}/decision", "PUT /v1/sellers/{seller_id}/state",
 }
 
 // neededOfKeys has the scope of each operation that API keys may call, a second time too.

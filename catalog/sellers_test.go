@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"sluice/core/auth"
@@ -34,9 +35,23 @@ func (c *contract) people() reviewed {
 		if role != "" {
 			c.grant(user, role)
 		}
-		tokens[user] = c.token(user, auth.RoleShopper)
+		tokens[user] = c.provedToken(user)
 	}
 	return reviewed{tokens[21], tokens[22], tokens[31], tokens[32]}
+}
+
+// seen sends a write of what the client has seen in a version.
+func (c *contract) seen(version int, method, path, token, key, body, want string) contracttest.Answer {
+	c.t.Helper()
+	return c.shoot(shot{
+		Method: method, Path: path, Token: token, Body: body, Want: want, Header: http.Header{"Idempotency-Key": {key}, "If-Match": {fmt.Sprintf("%q", strconv.Itoa(version))}},
+	})
+}
+
+// unseen sends such a write without the version, which is no request of the document.
+func (c *contract) unseen(method, path, token, body string) {
+	c.t.Helper()
+	c.shoot(shot{Method: method, Path: path, Token: token, Body: body, Want: "if_match_missing", Undocumented: true})
 }
 
 // exerciseRoles grants and takes away.
@@ -181,35 +196,38 @@ func (c *contract) exerciseReview(who reviewed, id string) {
 		c.t.Error("it is not in the queue")
 	}
 	const yes, no = `{"approve":true,"reason":"the register has it"}`, `{"approve":false,"reason":"x"}`
-	c.write("POST", review+"/decision", who.support, "early", yes, "wrong_state") // nobody has claimed it
+	c.seen(3, "POST", review+"/decision", c.token(31, auth.RoleShopper), "early", yes, "step_up_required") // it is of no session
+	c.seen(3, "POST", review+"/decision", who.support, "early", yes, "wrong_state")                        // nobody has claimed it
 	claimed := c.write("POST", review+"/claim", who.support, "c", "", "ok")
 	if claimed.JSON["state"] != "in_review" || strings.Contains(queue(), id) {
 		c.t.Errorf("claimed: %s, the queue: %s", claimed.Body, queue())
 	}
+	c.seen(2, "POST", review+"/decision", who.support, "unseen", yes, "changed_since")
+	c.unseen("POST", review+"/decision", who.support, yes)
 	c.write("POST", review+"/claim", who.ops, "c", "", "review_claimed")
-	c.write("POST", review+"/decision", who.ops, "d", no, "review_claimed")
+	c.seen(3, "POST", review+"/decision", who.ops, "d", no, "review_claimed")
 	c.shoot(shot{
 		Method: "PUT", Path: "/v1/sellers/" + id + "/application", Token: who.owner, Body: application, Want: "wrong_state", Header: http.Header{"If-Match": {`"3"`}},
 	})
-	c.write("PUT", "/v1/sellers/"+id+"/state", who.ops, "m", `{"state":"open","reason":"a short cut"}`, "wrong_state")
+	c.seen(3, "PUT", "/v1/sellers/"+id+"/state", who.ops, "m", `{"state":"open","reason":"a short cut"}`, "wrong_state")
 	c.everyValue("UPDATE sellers__ SET claim_ends_at = NOW(3) - INTERVAL 1 SECOND WHERE claimed_by IS NOT NULL")
 	if !strings.Contains(queue(), id) {
 		c.t.Error("a claim that has ended keeps it from the queue")
 	}
-	c.write("POST", review+"/decision", who.support, "late", yes, "wrong_state")
+	c.seen(3, "POST", review+"/decision", who.support, "late", yes, "wrong_state")
 	c.write("POST", review+"/claim", who.support, "c2", "", "ok")
-	c.write("POST", review+"/decision", who.support, "d", yes, "ok")
-	c.write("POST", review+"/decision", who.support, "d", yes, "ok")
-	c.write("POST", review+"/decision", who.support, "d", no, "mismatch")
+	c.seen(3, "POST", review+"/decision", who.support, "d", yes, "ok")
+	c.seen(3, "POST", review+"/decision", who.support, "d", yes, "ok")
+	c.seen(3, "POST", review+"/decision", who.support, "d", no, "mismatch")
 	c.write("POST", review+"/claim", who.support, "c3", "", "ok")
-	c.write("POST", review+"/decision", who.support, "d2", yes, "second_reviewer")
+	c.seen(3, "POST", review+"/decision", who.support, "d2", yes, "second_reviewer")
 	c.everyValue("UPDATE sellers__ SET claim_ends_at = NOW(3) - INTERVAL 1 SECOND WHERE claimed_by IS NOT NULL")
 	c.write("POST", review+"/claim", who.ops, "c4", "", "ok")
 	shown := c.shoot(shot{Method: "GET", Path: review, Token: who.ops, Want: "ok"})
-	if !strings.Contains(shown.Body, `"approvals":["31"]`) || !strings.Contains(shown.Body, `"claimed_by":"32"`) || !strings.Contains(shown.Body, "HRB 54321") {
+	if !strings.Contains(shown.Body, `"approvals":["31"]`) || !strings.Contains(shown.Body, `"claimed_by":"32"`) || !strings.Contains(shown.Body, "HRB 54321") || shown.Header.Get("Etag") != `"3"` {
 		c.t.Errorf("the review is %s", shown.Body)
 	}
-	if opened := c.write("POST", review+"/decision", who.ops, "d", yes, "ok"); opened.JSON["state"] != "open" {
+	if opened := c.seen(3, "POST", review+"/decision", who.ops, "d", yes, "ok"); opened.JSON["state"] != "open" {
 		c.t.Errorf("approved twice: %s", opened.Body)
 	}
 	c.write("POST", review+"/claim", who.ops, "c5", "", "wrong_state")
@@ -225,23 +243,26 @@ func (c *contract) exerciseReview(who reviewed, id string) {
 
 func (c *contract) exerciseMoves(who reviewed, id string) {
 	c.t.Helper()
-	move := func(token, key, state, want string) {
+	move := func(version int, token, key, state, want string) {
 		c.t.Helper()
 		body := fmt.Sprintf(`{"state":%q,"reason":"complaint 4711"}`, state)
-		got := c.write("PUT", "/v1/sellers/"+id+"/state", token, key, body, want)
+		got := c.seen(version, "PUT", "/v1/sellers/"+id+"/state", token, key, body, want)
 		if want == "ok" && got.JSON["state"] != state {
 			c.t.Errorf("moved to %s: %s", state, got.Body)
 		}
 	}
-	move(who.ops, "m1", "suspended", "ok")
-	move(who.ops, "m1", "suspended", "ok")
-	move(who.ops, "m1", "open", "mismatch")
-	move(who.ops, "m2", "suspended", "ok") // it is so already
-	move(who.ops, "m3", "closed", "wrong_state")
-	move(c.admin, "m4", "open", "ok")
-	move(c.admin, "m5", "closing", "ok")
-	move(who.ops, "m6", "open", "wrong_state")
-	move(who.ops, "m7", "closed", "ok")
+	move(4, c.token(32, auth.RoleShopper), "m1", "suspended", "step_up_required")
+	move(4, who.ops, "m1", "suspended", "ok")
+	move(4, who.ops, "m1", "suspended", "ok")
+	move(4, who.ops, "m1", "open", "mismatch")
+	move(5, who.ops, "m2", "suspended", "ok") // it is so already
+	move(4, who.ops, "m2b", "open", "changed_since")
+	c.unseen("PUT", "/v1/sellers/"+id+"/state", who.ops, `{"state":"open","reason":"x"}`)
+	move(5, who.ops, "m3", "closed", "wrong_state")
+	move(5, c.admin, "m4", "open", "ok")
+	move(6, c.admin, "m5", "closing", "ok")
+	move(7, who.ops, "m6", "open", "wrong_state")
+	move(7, who.ops, "m7", "closed", "ok")
 	c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + id, Want: "ok"})
 	history := c.shoot(shot{Method: "GET", Path: "/v1/seller_reviews/" + id, Token: who.support, Want: "ok"})
 	if got := strings.Count(history.Body, `"to":`); got != 7 || strings.Count(history.Body, "complaint 4711") != 4 {
@@ -254,9 +275,9 @@ func (c *contract) exerciseRejection(who reviewed) {
 	c.t.Helper()
 	own := c.text(c.write("POST", "/v1/sellers", who.support, "own", application, "ok"), "seller_id")
 	c.write("POST", "/v1/seller_reviews/"+own+"/claim", who.support, "own", "", "own_seller")
-	c.write("POST", "/v1/seller_reviews/"+own+"/decision", who.support, "own", `{"approve":true,"reason":"I am good"}`, "own_seller")
+	c.seen(1, "POST", "/v1/seller_reviews/"+own+"/decision", who.support, "own", `{"approve":true,"reason":"I am good"}`, "own_seller")
 	c.write("POST", "/v1/seller_reviews/"+own+"/claim", who.ops, "r", "", "ok")
-	c.write("POST", "/v1/seller_reviews/"+own+"/decision", who.ops, "r", `{"approve":false,"reason":"the licence has ended"}`, "ok")
+	c.seen(2, "POST", "/v1/seller_reviews/"+own+"/decision", who.ops, "r", `{"approve":false,"reason":"the licence has ended"}`, "ok")
 	shown := c.shoot(shot{Method: "GET", Path: "/v1/sellers/" + own + "/application", Token: who.support, Want: "ok"})
 	if shown.JSON["state"] != "rejected" || shown.JSON["reason"] != "the licence has ended" {
 		c.t.Errorf("rejected: %s", shown.Body)
@@ -287,7 +308,7 @@ func (c *contract) exerciseRejection(who reviewed) {
 		c.shoot(shot{Method: "GET", Path: "/v1/seller_reviews" + query, Token: who.support, Want: "malformed", Undocumented: true})
 	}
 	ops := c.text(c.write("POST", "/v1/sellers", who.ops, "own", application, "ok"), "seller_id")
-	c.write("PUT", "/v1/sellers/"+ops+"/state", who.ops, "own", `{"state":"open","reason":"I am good"}`, "own_seller")
+	c.seen(1, "PUT", "/v1/sellers/"+ops+"/state", who.ops, "own", `{"state":"open","reason":"I am good"}`, "own_seller")
 }
 
 // sellerShots are requests of all operations of sellers, but that anybody may make.
@@ -297,11 +318,11 @@ func (c *contract) sellerShots(who reviewed, id string) []shot {
 		{Method: "POST", Path: "/v1/sellers", Token: who.owner, Body: application},
 		{Method: "GET", Path: "/v1/sellers/" + id + "/application", Token: who.owner},
 		{Method: "PUT", Path: "/v1/sellers/" + id + "/application", Token: who.owner, Body: application, Header: http.Header{"If-Match": {`"1"`}}},
-		{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: `{"state":"open","reason":"x"}`},
+		{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: `{"state":"open","reason":"x"}`, Header: http.Header{"If-Match": {`"1"`}}},
 		{Method: "GET", Path: "/v1/seller_reviews", Token: who.support},
 		{Method: "GET", Path: "/v1/seller_reviews/" + id, Token: who.support},
 		{Method: "POST", Path: "/v1/seller_reviews/" + id + "/claim", Token: who.support},
-		{Method: "POST", Path: "/v1/seller_reviews/" + id + "/decision", Token: who.support, Body: `{"approve":true,"reason":"x"}`},
+		{Method: "POST", Path: "/v1/seller_reviews/" + id + "/decision", Token: who.support, Body: `{"approve":true,"reason":"x"}`, Header: http.Header{"If-Match": {`"1"`}}},
 	}
 }
 
@@ -310,7 +331,7 @@ func (c *contract) exerciseSellerForms(who reviewed, id string) {
 	c.exerciseFormsOf(c.sellerShots(who, id), id)
 	c.exerciseForm(shot{Method: "GET", Path: "/v1/sellers/" + id})
 	for _, state := range []string{"applied", "in_review", "rejected", "gone", ""} {
-		c.shoot(shot{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: fmt.Sprintf(`{"state":%q,"reason":"x"}`, state), Want: "malformed", Undocumented: true})
+		c.shoot(shot{Method: "PUT", Path: "/v1/sellers/" + id + "/state", Token: who.ops, Body: fmt.Sprintf(`{"state":%q,"reason":"x"}`, state), Header: http.Header{"If-Match": {`"1"`}}, Want: "malformed", Undocumented: true})
 	}
 	c.sellers = append(c.sellerShots(who, id), shot{Method: "GET", Path: "/v1/sellers/" + id})
 }

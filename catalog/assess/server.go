@@ -18,7 +18,7 @@ var reviewers = web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin)
 var Permissions = web.Permissions{
 	"ListAssessments":  {Roles: reviewers, On: "all who wait", Live: true},
 	"ClaimAssessment":  {Roles: reviewers, On: "all who wait"},
-	"DecideAssessment": {Roles: reviewers, On: "what it has claimed"},
+	"DecideAssessment": {Roles: reviewers, On: "what it has claimed", StepUp: true},
 }
 
 // Routes are the operations of assessments.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -29,7 +30,7 @@ const (
 		"FROM sellers__ AS s WHERE " + isReader
 	selectPublic = "SELECT state, application FROM sellers__ WHERE seller_id = ?"
 	selectMine   = "SELECT s.seller_id, s.state, s.version, s.applied_at, m.role FROM seller_members__ AS m JOIN sellers__ AS s ON s.seller_id = m.seller_id " +
-		"WHERE m.user_id = ? ORDER BY s.applied_at, s.seller_id LIMIT ?"
+		"WHERE m.user_id = ? AND (s.applied_at > ? OR s.applied_at = ? AND s.seller_id > ?) ORDER BY s.applied_at, s.seller_id LIMIT ?"
 )
 
 // The roles of the people of a seller.
@@ -38,18 +39,50 @@ const (
 	roleMember = "member"
 )
 
-const (
-	waitingMax = 5   // applications of a user that wait or are in review
-	mineMax    = 100 // sellers that a user's list has
-)
+const waitingMax = 5 // applications of a user that wait or are in review
 
 // Apply makes a seller that applies. Who applies is its owner.
-func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, error) {
+func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (made Seller, err error) {
 	if p := a.check(); p != nil {
 		return Seller{}, p
 	}
+	err = s.alone(ctx, by.User, func() error {
+		made, err = s.apply(ctx, by, &a)
+		return err
+	})
+	return made, err
+}
+
+// alone does something while nobody else applies as the same user. The sellers of a user are in all places, so no row of one place could
+// be locked for all of them.
+func (s *Sellers) alone(ctx context.Context, user ids.User, do func() error) error {
+	select {
+	case s.applying <- struct{}{}:
+		defer func() { <-s.applying }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", stock.ErrNotApplied, ctx.Err())
+	}
+	name := fmt.Sprintf("apply %d", user)
+	p := s.databases.At(shard.OfValue(name))
+	conn, err := p.Writer().Conn(ctx)
+	if err != nil {
+		return readError(p, err)
+	}
+	defer conn.Close()
+	unlock, taken, err := db.TryLock(ctx, conn, name)
+	switch {
+	case err != nil:
+		return readError(p, err)
+	case !taken:
+		return &problem.Problem{Kind: replay.InProgress}
+	}
+	defer unlock()
+	return do()
+}
+
+func (s *Sellers) apply(ctx context.Context, by Caller, a *Application) (Seller, error) {
 	id := s.sealer.DrawSeller(by.User, by.Key)
-	sealed, err := s.seal(id, &a)
+	sealed, err := s.seal(id, a)
 	if err != nil {
 		return Seller{}, err
 	}
@@ -57,7 +90,7 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 	if err != nil {
 		return Seller{}, err
 	}
-	verdict, err := s.assess(ctx, by, id, &a, before)
+	verdict, err := s.assess(ctx, by, id, a, before)
 	if err != nil {
 		return Seller{}, err
 	}
@@ -83,8 +116,7 @@ func (s *Sellers) Apply(ctx context.Context, by Caller, a Application) (Seller, 
 	})
 }
 
-// mayApply bounds the applications of a user that wait, and tells of those before. Two that are made at once may be one more than a user
-// may have.
+// mayApply bounds the applications of a user that wait, and tells of those before. A repetition is none more.
 func (s *Sellers) mayApply(ctx context.Context, id ids.Seller, user ids.User) (before past, err error) {
 	waiting, known := 0, false
 	for _, p := range s.databases.All(shard.Values) {
@@ -214,19 +246,25 @@ type Membership struct {
 	Role string
 }
 
-// Mine lists the sellers in which a user is somebody. They are in any place, so that all places are asked.
-func (s *Sellers) Mine(ctx context.Context, user ids.User) (all []Membership, err error) {
+// Mine lists the sellers in which a user is somebody, those that applied first before the others. They are in any place, so that all
+// places are asked. Next is zero after the last page.
+func (s *Sellers) Mine(ctx context.Context, user ids.User, after Cursor, limit int) (all []Membership, next Cursor, err error) {
+	since := after.since()
 	for _, p := range s.databases.All(shard.Values) {
 		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
 			var m Membership
 			err := row.Scan(&m.ID, &m.State, &m.Version, &m.AppliedAt, &m.Role)
 			all = append(all, m)
 			return err
-		}, selectMine, user, mineMax)
+		}, selectMine, user, since, since, int64(after.ID), limit+1)
 		if err != nil {
-			return nil, readError(p, err)
+			return nil, Cursor{}, readError(p, err)
 		}
 	}
 	slices.SortFunc(all, func(a, b Membership) int { return a.earlier(&b.Seller) })
-	return all[:min(len(all), mineMax)], nil
+	if len(all) > limit {
+		all = all[:limit]
+		next = all[limit-1].cursor()
+	}
+	return all, next, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"sluice/catalog/account/audit"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/web"
 	"sluice/catalog/seller"
 	"sluice/core/ids"
 	"sluice/core/shard"
@@ -83,7 +84,7 @@ func TestDeniedApplicationHasNoEffect(t *testing.T) {
 		_, err := s.applyFrom(42, "XX")
 		refused(t, "another denied application", err, "application_refused")
 	}
-	if mine, err := s.Mine(t.Context(), 42); err != nil || len(mine) != 0 {
+	if mine, _, err := s.Mine(t.Context(), 42, seller.Cursor{}, 100); err != nil || len(mine) != 0 {
 		t.Errorf("%+v, %v", mine, err)
 	}
 	for _, p := range s.databases.All(shard.Values) {
@@ -164,6 +165,6 @@ func TestChallengedApplicationGoesOn(t *testing.T) {
 	if states, _ := s.history(opened.ID); states != "applied in_review open" {
 		t.Errorf("the opened one is %s", states)
 	}
-	_, err := s.Decide(ctx, s.by(901), first.ID, true, "good")
+	_, err := s.Decide(ctx, s.by(901), first.ID, web.Version(first.Version), seller.Decision{Approve: true, Reason: "good"})
 	refused(t, "the reviewer who had claimed it", err, "wrong_state")
 }

@@ -19,6 +19,7 @@ import (
 	"sluice/catalog/account"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/web"
 	"sluice/catalog/seller"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -35,6 +36,17 @@ type others struct {
 	sent   []seller.Message
 	told   []string // template and user
 	full   error    // that no message may be sent
+	left   map[ids.User]bool
+}
+
+// Granted implements seller.Accounts: everybody is of support who has not left.
+func (o *others) Granted(_ context.Context, user int64) (web.Roles, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.left[ids.User(user)] {
+		return 0, nil
+	}
+	return web.RolesOf(web.RoleSupport), nil
 }
 
 // HasEmail implements seller.Accounts.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/problem"
@@ -34,6 +35,8 @@ const (
 	claimSeller    = "UPDATE sellers__ SET claimed_by = ?, claim_ends_at = NOW(3) + INTERVAL ? SECOND WHERE seller_id = ?"
 	unclaimSeller  = "UPDATE sellers__ SET claimed_by = NULL, claim_ends_at = NULL WHERE seller_id = ?"
 	insertApproval = "INSERT INTO seller_approvals__ (seller_id, user_id, reason, at) VALUES (?, ?, ?, NOW(3))"
+	dropApproval   = "DELETE FROM seller_approvals__ WHERE seller_id = ? AND user_id = ?"
+	selectApproved = "SELECT COALESCE(GROUP_CONCAT(user_id ORDER BY at), '') FROM seller_approvals__ WHERE seller_id = ?"
 	countApprovals = "SELECT COUNT(*) FROM seller_approvals__ WHERE seller_id = ?"
 )
 
@@ -44,7 +47,7 @@ type Waiting struct {
 	Approvals []ids.User // in their order
 }
 
-// Cursor is where a page of the queue ends.
+// Cursor is where a page of a list of sellers ends.
 type Cursor struct {
 	At time.Time
 	ID ids.Seller
@@ -68,15 +71,23 @@ func ParseCursor(text string) (c Cursor, err error) {
 // String is the cursor for the next page.
 func (c Cursor) String() string { return fmt.Sprintf("%d.%d", c.At.UnixMilli(), int64(c.ID)) }
 
+// since is the time from which on a page has sellers. MySQL has no year 1.
+func (c Cursor) since() time.Time {
+	if c == (Cursor{}) {
+		return time.UnixMilli(0).UTC()
+	}
+	return c.At
+}
+
+func (s *Seller) cursor() Cursor { return Cursor{s.AppliedAt, s.ID} }
+
 func (s *Seller) earlier(than *Seller) int {
 	return cmp.Or(s.AppliedAt.Compare(than.AppliedAt), cmp.Compare(s.ID, than.ID))
 }
 
 // Queue lists the applications that nobody has claimed and none is held, the oldest first. Next is zero after the last page.
 func (s *Sellers) Queue(ctx context.Context, after Cursor, limit int) (all []Waiting, next Cursor, err error) {
-	if after == (Cursor{}) {
-		after.At = time.UnixMilli(0).UTC() // MySQL has no year 1
-	}
+	since := after.since()
 	for _, p := range s.databases.All(shard.Values) {
 		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
 			var w Waiting
@@ -87,17 +98,17 @@ func (s *Sellers) Queue(ctx context.Context, after Cursor, limit int) (all []Wai
 			}
 			all = append(all, w)
 			return err
-		}, selectWaiting, after.At, after.At, int64(after.ID), limit+1)
+		}, selectWaiting, since, since, int64(after.ID), limit+1)
 		if err != nil {
 			return nil, Cursor{}, readError(p, err)
 		}
 	}
 	slices.SortFunc(all, func(a, b Waiting) int { return a.earlier(&b.Seller) })
 	if len(all) > limit {
-		last := all[limit-1]
-		return all[:limit], Cursor{last.AppliedAt, last.ID}, nil
+		all = all[:limit]
+		next = all[limit-1].cursor()
 	}
-	return all, Cursor{}, nil
+	return all, next, nil
 }
 
 // users reads ids with a comma between them.
@@ -214,15 +225,29 @@ func checkReason(reason string) *problem.Problem {
 	return nil
 }
 
-// Decide approves or rejects an application that the caller has claimed. A seller opens by the approvals of two people.
-func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, approve bool, reason string) (Seller, error) {
-	if p := checkReason(reason); p != nil {
+// Decision is what a reviewer decides.
+type Decision struct {
+	Approve bool
+	Reason  string
+}
+
+// Decide approves or rejects an application that the caller has claimed, as of a version. A seller opens by the approvals of two people
+// who may still review.
+func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, from web.Version, d Decision) (Seller, error) {
+	if p := checkReason(d.Reason); p != nil {
 		return Seller{}, p
 	}
+	var left []ids.User
+	if d.Approve {
+		var err error
+		if left, err = s.left(ctx, id); err != nil {
+			return Seller{}, err
+		}
+	}
 	asked := struct {
-		Approve bool
-		Reason  string
-	}{approve, reason}
+		From web.Version
+		Decision
+	}{from, d}
 	return s.once(ctx, id, by, "decide", asked, func(c *change) (Seller, error) {
 		l, err := c.reviewable(ctx, id)
 		switch {
@@ -230,13 +255,15 @@ func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, approve 
 			return Seller{}, err
 		case !l.claimed:
 			return Seller{}, wrongState("claim the review first")
+		case l.Version != int64(from):
+			return Seller{}, web.ErrChanged
 		}
-		act, from := "seller.reject", l.State
-		if approve {
+		act, before := "seller.reject", l.State
+		if d.Approve {
 			act = "seller.approve"
-			err = c.approve(ctx, l, reason)
+			err = c.approve(ctx, l, left, d.Reason)
 		} else {
-			err = c.move(ctx, l, StateRejected, byReview, reason)
+			err = c.move(ctx, l, StateRejected, byReview, d.Reason)
 		}
 		if err != nil {
 			return Seller{}, err
@@ -244,13 +271,42 @@ func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, approve 
 		if _, err := c.in.ExecContext(ctx, unclaimSeller, id); err != nil {
 			return Seller{}, db.WriteError("end a claim", err)
 		}
-		c.privileged(l, act, reason, audit.Change{Name: "state", Before: from, After: l.State})
+		c.privileged(l, act, d.Reason, audit.Change{Name: "state", Before: before, After: l.State})
 		return l.Seller, nil
 	})
 }
 
-// approve notes an approval, and opens the seller if it is enough.
-func (c *change) approve(ctx context.Context, l *locked, reason string) error {
+// left finds who has approved an application and may not review any more. It asks before the transaction, because accounts may be in
+// another database: nobody approves meanwhile but who has the claim.
+func (s *Sellers) left(ctx context.Context, id ids.Seller) (left []ids.User, err error) {
+	p := s.at(id)
+	var list string
+	if err := p.In(p.Writer()).QueryRowContext(ctx, selectApproved, id).Scan(&list); err != nil {
+		return nil, readError(p, err)
+	}
+	all, err := users(list)
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range all {
+		held, err := s.accounts.Granted(ctx, int64(user))
+		if err != nil {
+			return nil, err
+		}
+		if held&reviewers == 0 {
+			left = append(left, user)
+		}
+	}
+	return left, nil
+}
+
+// approve notes an approval, and opens the seller if it is enough. The approvals of those who have left do not count.
+func (c *change) approve(ctx context.Context, l *locked, left []ids.User, reason string) error {
+	for _, user := range left {
+		if _, err := c.in.ExecContext(ctx, dropApproval, l.ID, user); err != nil {
+			return db.WriteError("drop an approval", err)
+		}
+	}
 	_, err := c.in.ExecContext(ctx, insertApproval, l.ID, c.by.User, reason)
 	switch {
 	case db.Answer(err) == db.AnswerDuplicate:
@@ -268,15 +324,16 @@ func (c *change) approve(ctx context.Context, l *locked, reason string) error {
 	return c.move(ctx, l, StateOpen, byReview, reason)
 }
 
-// Move suspends a seller, opens it again, or closes it. The state that it has already is a success.
-func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, to State, reason string) (Seller, error) {
+// Move suspends a seller, opens it again, or closes it, as of a version. The state that it has already is a success.
+func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, from web.Version, to State, reason string) (Seller, error) {
 	if p := checkReason(reason); p != nil {
 		return Seller{}, p
 	}
 	asked := struct {
+		From   web.Version
 		To     State
 		Reason string
-	}{to, reason}
+	}{from, to, reason}
 	return s.once(ctx, id, by, "move", asked, func(c *change) (Seller, error) {
 		l, err := c.lock(ctx, id)
 		if err != nil {
@@ -289,12 +346,14 @@ func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, to State, 
 			return Seller{}, errOwn
 		case l.State == to:
 			return l.Seller, nil
+		case l.Version != int64(from):
+			return Seller{}, web.ErrChanged
 		}
-		from := l.State
+		before := l.State
 		if err := c.move(ctx, l, to, byOperator, reason); err != nil {
 			return Seller{}, err
 		}
-		c.privileged(l, "seller.move", reason, audit.Change{Name: "state", Before: from, After: to})
+		c.privileged(l, "seller.move", reason, audit.Change{Name: "state", Before: before, After: to})
 		return l.Seller, nil
 	})
 }

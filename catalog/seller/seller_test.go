@@ -24,6 +24,7 @@ import (
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/web"
 	"sluice/catalog/seller"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -148,12 +149,21 @@ func (s *sellers) apply(user ids.User) ids.Seller {
 func (s *sellers) open(id ids.Seller) {
 	s.t.Helper()
 	for _, reviewer := range []ids.User{901, 902} {
-		_, err1 := s.Claim(s.t.Context(), s.by(reviewer), id)
-		_, err2 := s.Decide(s.t.Context(), s.by(reviewer), id, true, "good")
-		if err := errors.Join(err1, err2); err != nil {
-			s.t.Fatal(err)
-		}
+		s.approve(reviewer, id)
 	}
+}
+
+// approve has a reviewer claim and approve.
+func (s *sellers) approve(reviewer ids.User, id ids.Seller) seller.Seller {
+	s.t.Helper()
+	of, err := s.Claim(s.t.Context(), s.by(reviewer), id)
+	if err == nil {
+		of, err = s.Decide(s.t.Context(), s.by(reviewer), id, web.Version(of.Version), seller.Decision{Approve: true, Reason: "good"})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return of
 }
 
 // codeOf is the code of a refusal.
@@ -190,11 +200,22 @@ func TestSellersAreInTheirPlaces(t *testing.T) {
 			t.Errorf("%v is behind %v", waiting[i], waiting[i-1])
 		}
 	}
-	for range 3 {
-		s.apply(7777)
+	want := []ids.Seller{s.apply(7777), s.apply(7777), s.apply(7777)}
+	var mine []seller.Membership
+	for after := (seller.Cursor{}); ; {
+		page, next, err := s.Mine(t.Context(), 7777, after, 1)
+		if err != nil || len(page) != 1 || page[0].Role != "owner" {
+			t.Fatalf("a page is %+v, %v", page, err)
+		}
+		if mine = append(mine, page...); next == (seller.Cursor{}) {
+			break
+		}
+		after = next
 	}
-	if mine, err := s.Mine(t.Context(), 7777); err != nil || len(mine) != 3 || mine[0].Role != "owner" {
-		t.Errorf("the user has %+v, %v", mine, err)
+	for i := range mine {
+		if len(mine) != 3 || !slices.Contains(want, mine[i].ID) || i > 0 && mine[i].AppliedAt.Before(mine[i-1].AppliedAt) {
+			t.Errorf("by pages %+v, want %v", mine, want)
+		}
 	}
 }
 
@@ -231,16 +252,22 @@ func TestEachMoveIsTold(t *testing.T) {
 	s := newSellers(t)
 	id := s.apply(1)
 	s.open(id)
+	at := web.Version(3)
 	for _, to := range []seller.State{seller.StateSuspended, seller.StateOpen, seller.StateSuspended, seller.StateClosing, seller.StateClosed} {
-		if _, err := s.Move(t.Context(), s.by(903), id, to, "why "+string(to)); err != nil {
+		if _, err := s.Move(t.Context(), s.by(903), id, at-1, to, "on old sight"); codeOf(err) != "changed_since" {
+			t.Error(to, err)
+		}
+		of, err := s.Move(t.Context(), s.by(903), id, at, to, "why "+string(to))
+		if err != nil {
 			t.Fatal(to, err)
 		}
-		if of, err := s.Move(t.Context(), s.by(903), id, to, "again"); err != nil || of.State != to { // no move, and no act
+		at = web.Version(of.Version)
+		if of, err := s.Move(t.Context(), s.by(903), id, at, to, "again"); err != nil || of.State != to { // no move, and no act
 			t.Error(of, err)
 		}
 	}
 	for _, to := range []seller.State{seller.StateOpen, seller.StateSuspended, seller.StateClosing} {
-		if _, err := s.Move(t.Context(), s.by(903), id, to, "back"); codeOf(err) != "wrong_state" {
+		if _, err := s.Move(t.Context(), s.by(903), id, at, to, "back"); codeOf(err) != "wrong_state" {
 			t.Errorf("from closed to %s: %v", to, err)
 		}
 	}

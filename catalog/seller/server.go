@@ -13,6 +13,9 @@ import (
 // readers are who reads what all people of a seller may read.
 var readers = web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner, web.RoleSellerKey)
 
+// reviewers are who reviews applications.
+var reviewers = web.RolesOf(web.RoleSupport, web.RoleOps)
+
 // Permissions says who may call which operation.
 var Permissions = web.Permissions{
 	"Apply":             {Roles: web.RolesOf(auth.RoleShopper), On: "a seller of its own"},
@@ -38,9 +41,9 @@ var Permissions = web.Permissions{
 
 	"ListReviews":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
 	"ShowReview":   {Roles: web.RolesOf(web.RoleSupport, web.RoleOps, auth.RoleAdmin), On: "any seller", Live: true},
-	"ClaimReview":  {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
-	"DecideReview": {Roles: web.RolesOf(web.RoleSupport, web.RoleOps), On: "any seller in which it is nobody"},
-	"MoveSeller":   {Roles: web.RolesOf(web.RoleOps, auth.RoleAdmin), On: "any seller in which it is nobody"},
+	"ClaimReview":  {Roles: reviewers, On: "any seller in which it is nobody"},
+	"DecideReview": {Roles: reviewers, On: "any seller in which it is nobody", StepUp: true},
+	"MoveSeller":   {Roles: web.RolesOf(web.RoleOps, auth.RoleAdmin), On: "any seller in which it is nobody", StepUp: true},
 }
 
 // Routes are the operations of sellers.
@@ -116,8 +119,12 @@ func (s server) ShowSeller(ctx context.Context, r api.ShowSellerRequestObject) (
 }
 
 // ListMySellers implements api.StrictServerInterface.
-func (s server) ListMySellers(ctx context.Context, _ api.ListMySellersRequestObject) (api.ListMySellersResponseObject, error) {
-	all, err := s.Mine(ctx, me(ctx))
+func (s server) ListMySellers(ctx context.Context, r api.ListMySellersRequestObject) (api.ListMySellersResponseObject, error) {
+	after, err := ParseCursor(r.Params.Cursor)
+	if err != nil {
+		return nil, web.Malformed("", "%v", err)
+	}
+	all, next, err := s.Mine(ctx, me(ctx), after, r.Params.Limit.Or(pageLimit))
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +132,7 @@ func (s server) ListMySellers(ctx context.Context, _ api.ListMySellersRequestObj
 	for i := range all {
 		list.Data = append(list.Data, shownMembership(&all[i]))
 	}
+	list.NextCursor = next.shown()
 	return list, nil
 }
 

@@ -8,8 +8,17 @@ import (
 	"sluice/core/ids"
 )
 
-// queueLimit is how many applications a page has if nobody says.
-const queueLimit = 50
+// pageLimit is how many sellers a page has if nobody says.
+const pageLimit = 50
+
+// shown is a cursor as the API shows it: absent after the last page.
+func (c Cursor) shown() *string {
+	if c == (Cursor{}) {
+		return nil
+	}
+	text := c.String()
+	return &text
+}
 
 // ListReviews implements api.StrictServerInterface.
 func (s server) ListReviews(ctx context.Context, r api.ListReviewsRequestObject) (api.ListReviewsResponseObject, error) {
@@ -17,7 +26,7 @@ func (s server) ListReviews(ctx context.Context, r api.ListReviewsRequestObject)
 	if err != nil {
 		return nil, web.Malformed("", "%v", err)
 	}
-	all, next, err := s.Queue(ctx, after, r.Params.Limit.Or(queueLimit))
+	all, next, err := s.Queue(ctx, after, r.Params.Limit.Or(pageLimit))
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +36,7 @@ func (s server) ListReviews(ctx context.Context, r api.ListReviewsRequestObject)
 			SellerID: w.ID, State: api.SellerState(w.State), AppliedAt: shown(w.AppliedAt), Version: int(w.Version), Approvals: append([]ids.User{}, w.Approvals...),
 		})
 	}
-	if next != (Cursor{}) {
-		text := next.String()
-		list.NextCursor = &text
-	}
+	list.NextCursor = next.shown()
 	return list, nil
 }
 
@@ -40,7 +46,7 @@ func (s server) ShowReview(ctx context.Context, r api.ShowReviewRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	body := api.ShowReview200JSONResponse{
+	body := api.Review{
 		SellerID: of.ID, State: api.SellerState(of.State), AppliedAt: shown(of.AppliedAt), Version: int(of.Version),
 		Approvals: append([]ids.User{}, of.Approvals...), History: []api.Move{}, Application: shownApplication(of.Application),
 	}
@@ -59,7 +65,7 @@ func (s server) ShowReview(ctx context.Context, r api.ShowReviewRequestObject) (
 		}
 		body.History = append(body.History, line)
 	}
-	return body, nil
+	return api.ShowReview200JSONResponse{Body: body, Headers: api.ShowReview200ResponseHeaders{ETag: web.Version(of.Version)}}, nil
 }
 
 // ClaimReview implements api.StrictServerInterface.
@@ -73,7 +79,7 @@ func (s server) ClaimReview(ctx context.Context, r api.ClaimReviewRequestObject)
 
 // DecideReview implements api.StrictServerInterface.
 func (s server) DecideReview(ctx context.Context, r api.DecideReviewRequestObject) (api.DecideReviewResponseObject, error) {
-	of, err := s.Decide(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, r.Body.Approve, r.Body.Reason)
+	of, err := s.Decide(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, r.Params.IfMatch, Decision{r.Body.Approve, r.Body.Reason})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +96,7 @@ func (s server) MoveSeller(ctx context.Context, r api.MoveSellerRequestObject) (
 	default:
 		return nil, malformed("/state", "want open, suspended, closing or closed")
 	}
-	of, err := s.Move(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, to, r.Body.Reason)
+	of, err := s.Move(ctx, caller(ctx, r.Params.IdempotencyKey), r.SellerID, r.Params.IfMatch, to, r.Body.Reason)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
+	"sluice/catalog/internal/web"
 	"sluice/catalog/internal/work"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -52,6 +53,8 @@ type Sealer interface {
 type Accounts interface {
 	// HasEmail reports whether an active user signs in with an address.
 	HasEmail(ctx context.Context, user ids.User, address account.Email) (bool, error)
+	// Granted tells which roles an admin has granted to a user.
+	Granted(ctx context.Context, user int64) (web.Roles, error)
 	// Facts tells what is known of a user when something is assessed that this user wants.
 	Facts(ctx context.Context, user ids.User) (assess.Facts, error)
 	// Tell tells a user something, if that user can be told. What is told already is not told again.
@@ -92,14 +95,18 @@ type Sellers struct {
 	accounts  Accounts
 	messenger Messenger
 	assessor  Assessor
+	applying  chan struct{} // a place for each application that keeps a connection beside those of its statements
 	keys      *apikey.Keys
 	acts      audit.Log
 }
 
+// applyingMax bounds how many users apply at the same moment. Each takes a connection while it waits for others.
+const applyingMax = 2
+
 // New makes the sellers.
 func New(cfg Config) *Sellers {
 	s := &Sellers{
-		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger, assessor: cfg.Assessor,
+		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger, assessor: cfg.Assessor, applying: make(chan struct{}, applyingMax),
 		keys: apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers),
 	}
 	if s.assessor == nil {

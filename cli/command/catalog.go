@@ -175,8 +175,8 @@ type CatalogRoutes struct {
 
 // Help is called by kong.
 func (CatalogRoutes) Help() string {
-	return `Shows the operations of the shop's API, which roles may call each, which scope a service's token needs if it is narrowed to some, whether the
-session must have been proved within the last five minutes (step up), and on whose objects. It asks no server.
+	return `Shows the operations of the shop's API, which roles may call each, which scope a service's token needs if it is narrowed to some, whether
+people need a session that was proved within the last five minutes (step up), and on whose objects. It asks no server.
 
 Example:
   sluice catalog routes -o json`

@@ -54,7 +54,8 @@ type Permission struct {
 	On       string // for people: whose objects
 	// Live reads need a session that lives as of now. Writes need one anyway, and other reads take it for some seconds longer.
 	Live bool
-	// StepUp asks for a session that was proved lately (Config.Proved). It is for acts that a stolen token must not be enough for.
+	// StepUp asks people for a session that was proved lately (Config.Proved). It is for acts that a stolen token must not be enough
+	// for. Admins have keys of files, and no sessions.
 	StepUp bool
 }
 
@@ -67,8 +68,8 @@ func (p Permission) fault() string {
 		return "a service may call it without a scope, or it has a scope and no service may call it"
 	case (p.Roles&RolesOf(RoleSellerKey) != 0) != (p.KeyScope != ""):
 		return "an API key may call it without a scope, or it has a scope and no key may call it"
-	case p.StepUp && p.Roles&^(RolesOf(auth.RoleShopper)|sellers) != 0:
-		return "it asks for a proved session, and others than shoppers, who have sessions, may call it"
+	case p.StepUp && p.Roles&^(RolesOf(auth.RoleShopper, auth.RoleAdmin)|Granted|sellers) != 0:
+		return "it asks for a proved session, and others than people may call it"
 	}
 	return ""
 }

@@ -40,7 +40,7 @@ type Config struct {
 	Tokens      *auth.Verifier
 	// Lives reports whether a session has not ended as of now. Nil: none ends before its tokens.
 	Lives func(ctx context.Context, who auth.Identity) (bool, error)
-	// Proved refuses a shopper whose session was not proved lately, by a StepUpRequired. It is asked where Permission.StepUp is.
+	// Proved refuses people whose session was not proved lately, by a StepUpRequired. It is asked where Permission.StepUp is.
 	Proved func(ctx context.Context, who auth.Identity) error
 	// Granted looks up which roles an admin has granted to a user. Nil: nobody has any.
 	Granted func(ctx context.Context, user int64) (Roles, error)
@@ -222,7 +222,7 @@ func (s *Server) answer(r *http.Request, c *caller, o *operation, id string) (an
 	if err := s.live(ctx, c, o); err != nil {
 		return nil, err
 	}
-	if o.may.StepUp {
+	if o.may.StepUp && c.Role == auth.RoleShopper {
 		if err := s.Proved(ctx, c.Identity); err != nil {
 			return nil, err
 		}

@@ -321,6 +321,9 @@ type Membership struct {
 // Memberships defines model for Memberships.
 type Memberships struct {
 	Data []Membership `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // Move defines model for Move.
@@ -409,9 +412,6 @@ type Review struct {
 	Version   int         `json:"version"`
 }
 
-// ReviewCursor defines model for ReviewCursor.
-type ReviewCursor = string
-
 // ReviewItem defines model for ReviewItem.
 type ReviewItem struct {
 	AppliedAt time.Time `json:"applied_at"`
@@ -482,6 +482,9 @@ type SellerAddress struct {
 	Text Line `json:"text"`
 }
 
+// SellerCursor defines model for SellerCursor.
+type SellerCursor = string
+
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
 
@@ -548,6 +551,15 @@ type IdempotencyKey = string
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
 
+// ListMySellersParams defines parameters for ListMySellers.
+type ListMySellersParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor SellerCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // JoinSellerParams defines parameters for JoinSeller.
 type JoinSellerParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -560,7 +572,7 @@ type ListReviewsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor What next_cursor of the page before was.
-	Cursor ReviewCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor SellerCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ClaimReviewParams defines parameters for ClaimReview.
@@ -573,6 +585,9 @@ type ClaimReviewParams struct {
 type DecideReviewParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
 }
 
 // ApplyParams defines parameters for Apply.
@@ -633,6 +648,9 @@ type RemoveMemberParams struct {
 type MoveSellerParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
 }
 
 // EndOfferParams defines parameters for EndOffer.
@@ -692,6 +710,7 @@ type ProblemApplicationProblemPlusJSONResponse struct {
 }
 
 type ListMySellersRequestObject struct {
+	Params ListMySellersParams
 }
 
 type ListMySellersResponseObject interface {
@@ -765,15 +784,23 @@ type ShowReviewResponseObject interface {
 	VisitShowReviewResponse(w http.ResponseWriter) error
 }
 
-type ShowReview200JSONResponse Review
+type ShowReview200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowReview200JSONResponse struct {
+	Body    Review
+	Headers ShowReview200ResponseHeaders
+}
 
 func (response ShowReview200JSONResponse) VisitShowReviewResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1379,8 +1406,15 @@ func Routes(server StrictServerInterface) []web.Route {
 	return []web.Route{
 		{
 			Operation: "ListMySellers", Method: "GET", Path: "/v1/me/sellers",
+			Parameters: []string{"limit", "cursor"},
 			Serve: func(r *http.Request) (web.Answer, error) {
 				var request ListMySellersRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
 				answer, err := server.ListMySellers(r.Context(), request)
 				if err != nil {
 					return nil, err
@@ -1465,6 +1499,9 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
 					return nil, err
 				}
 				request.Body = new(DecideReviewJSONRequestBody)
@@ -1726,6 +1763,9 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
 					return nil, err
 				}
 				request.Body = new(MoveSellerJSONRequestBody)
