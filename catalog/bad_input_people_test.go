@@ -31,24 +31,18 @@ func (i *intruder) others() {
 		}
 		i.unchangedBut(o.Method+" "+o.Path, []string{"challenges"}, func() { // a wrong code costs its challenge a try
 			for _, name := range ids {
-				i.alike(o, "the "+name, i.pathWith(o, map[string]string{name: i.eve.own[name]}), i.pathWith(o, map[string]string{name: nobodys[name]}), i.like(o), i.like(o))
+				i.alike(o, "the "+name, i.pathWith(o, map[string]string{name: i.eve.own[name]}), i.pathWith(o, map[string]string{name: i.nobodys[name]}), i.like(o), i.like(o))
 			}
 			if len(ids) > 1 {
-				i.alike(o, "all ids", i.path(o, i.eve.own), i.pathWith(o, nobodys), i.like(o), i.like(o))
+				i.alike(o, "all ids", i.path(o, i.eve.own), i.pathWith(o, i.nobodys), i.like(o), i.like(o))
 			}
 			for _, s := range i.spots(o) {
 				if id := i.eve.own[s.name]; id != "" && strings.HasSuffix(s.name, "_id") {
-					i.alike(o, s.at, i.path(o, i.mia.own), i.path(o, i.mia.own), s.with(text(i.t, id)), s.with(text(i.t, nobodys[s.name])))
+					i.alike(o, s.at, i.path(o, i.mia.own), i.path(o, i.mia.own), s.with(text(i.t, id)), s.with(text(i.t, i.nobodys[s.name])))
 				}
 			}
 		})
 	}
-}
-
-// nobodys are ids of what there is not.
-var nobodys = map[string]string{
-	"user_id": "42", "session_id": "ses_0000000000001", "identity_id": "idn_0000000000001", "challenge_id": strings.Repeat("A", 22),
-	"seller_id": "sel_0000000000015", "invitation_id": "inv_0000000000015", "prefix": noPrefix, "address_id": noAddress,
 }
 
 // pathWith is a path to what is Mia's, but for some ids.

@@ -89,6 +89,8 @@ func (c *Client) Parse(to string) (*url.URL, error) {
 	switch {
 	case err != nil || len(to) > urlBytesMax: // the error would quote it
 		return nil, fmt.Errorf("%w: it is no URL of at most %d bytes", ErrAddress, urlBytesMax)
+	case strings.ContainsFunc(to, func(r rune) bool { return r <= ' ' || r >= 0x7F }):
+		return nil, fmt.Errorf("%w: it has other characters than visible ones of ASCII", ErrAddress)
 	case u.Scheme != "https" && (u.Scheme != "http" || len(c.networks) == 0):
 		return nil, fmt.Errorf("%w: it is no https URL", ErrAddress)
 	case u.User != nil || u.Fragment != "" || u.Opaque != "":

@@ -40,6 +40,11 @@ func TestURLs(t *testing.T) {
 	f("https://example.com/hooks?token=1", true, true)
 	f("https://example.com:8443/", true, true)
 	f("https://xn--bcher-kva.example/", true, true)
+	f("https://example.com/%C2%85", true, true)
+	for _, text := range []string{"\u0085", "\u00a0", "\u202e", "\u200b", "é", " ", "\xff"} {
+		f("https://example.com/"+text, false, false)
+		f("https://example.com/?a="+text, false, false)
+	}
 	f("https://8.8.8.8/", true, true)
 	f("https://[2606:4700::1]/", true, true)
 	f("http://gateway.internal/", false, true) // the dialer looks at its address
