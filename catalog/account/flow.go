@@ -14,8 +14,8 @@ import (
 )
 
 // flow is a sign-in that has begun at a provider, or the adding of one to an account. Who began it keeps it, sealed; no table has it.
-// What the provider is sent follows from its seed and the shop's secret. So a code of another flow has another state and nonce, and
-// whoever gets hold of a code has no flow for it.
+// What the provider is sent follows from its seed and the shop's secret. By nonce or PKCE a code counts in its own flow only. A provider
+// that has neither takes it in anybody's: there a code is a secret until it is used.
 type flow struct {
 	Provider string      `json:"provider"`
 	Seed     seed        `json:"seed"`

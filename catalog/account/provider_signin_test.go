@@ -22,18 +22,22 @@ import (
 
 const page = "https://shop.example/back"
 
-// providers are those of a test: two plain ones, so that one may be taken for the other, and one of OpenID Connect.
+// providers are those of a test: two plain ones, so that one may be taken for the other, one without PKCE, and one of OpenID Connect.
 type providers struct {
-	plain, other *providertest.Plain
-	open         *providertest.OpenID
-	all          *provider.Providers
+	plain, other, bare *providertest.Plain
+	open               *providertest.OpenID
+	all                *provider.Providers
 }
 
 func newProviders(t *testing.T) *providers {
 	t.Helper()
-	p := &providers{plain: providertest.NewPlain(t), other: providertest.NewPlain(t), open: providertest.NewOpenID(t, page+"/open")}
+	p := &providers{
+		plain: providertest.NewPlain(t), other: providertest.NewPlain(t), bare: providertest.NewPlainWithoutPKCE(t),
+		open: providertest.NewOpenID(t, page+"/open"),
+	}
 	cfg := provider.Config{
-		File:     providertest.WriteFile(t, p.plain.File("plain", page+"/plain"), p.other.File("other", page+"/other"), p.open.File("open", page+"/open")),
+		File: providertest.WriteFile(t, p.plain.File("plain", page+"/plain"), p.other.File("other", page+"/other"), p.bare.File("bare", page+"/bare"),
+			p.open.File("open", page+"/open")),
 		Networks: []string{"127.0.0.0/8"}, Timeout: 10 * time.Second,
 	}
 	var err error
@@ -171,6 +175,37 @@ func TestCodesOfProviders(t *testing.T) {
 	a.now.Add(int64(time.Hour))
 	_, err = a.enterBy("plain", mine, "late")
 	refused(t, "a flow that is over", err, kindCode)
+}
+
+// By nonce or PKCE a code counts in its own flow only. A provider that has neither takes it in anybody's, once: whoever brings it first, by
+// a flow of their own, signs in as the person who got it.
+func TestCodesInFlowsOfOthers(t *testing.T) {
+	t.Parallel()
+	p := newProviders(t)
+	a := newAccountsWith(t, "", p.all)
+	for what, of := range map[string]struct {
+		name  string
+		at    there
+		takes bool
+	}{
+		"the code of another flow, by PKCE":      {"plain", p.plain, false},
+		"the code of another flow, by a nonce":   {"open", p.open, false},
+		"the code of another flow, without PKCE": {"bare", p.bare, true},
+	} {
+		user := must(a.enterBy(of.name, a.comesBack(of.name, of.at, miaThere), "mine"+of.name))(t).User
+		got, stolen := a.comesBack(of.name, of.at, miaThere), a.comesBack(of.name, of.at, eveThere)
+		stolen.Code = got.Code
+		in, err := a.enterBy(of.name, stolen, "stolen"+of.name)
+		if !of.takes {
+			refused(t, what, err, kindCode)
+			continue
+		}
+		if err != nil || in.User != user {
+			t.Errorf("%s: user %d, want %d, %v", what, in.User, user, err)
+		}
+		_, err = a.enterBy(of.name, got, "late"+of.name)
+		refused(t, what+", once it is used", err, kindCode)
+	}
 }
 
 // An address that a provider has verified lets nobody into an account, and makes no second one. One that it has not counts for nothing.

@@ -10,18 +10,20 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
 
 // Plain is a provider of OAuth 2 that answers as WeChat does: with the status 200 and an errcode, to a query with appid and secret. A
-// code counts once.
+// code counts once. Unlike WeChat it has PKCE, unless it is made by NewPlainWithoutPKCE.
 type Plain struct {
 	*httptest.Server
 
 	t      *testing.T
 	client *http.Client
+	pkce   bool
 
 	mu     sync.Mutex
 	as     Person
@@ -39,7 +41,7 @@ type grant struct {
 // NewPlain starts a provider.
 func NewPlain(t *testing.T) *Plain {
 	t.Helper()
-	p := &Plain{t: t, client: noRedirects(t), codes: map[string]grant{}, tokens: map[string]Person{}}
+	p := &Plain{t: t, client: noRedirects(t), pkce: true, codes: map[string]grant{}, tokens: map[string]Person{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /authorize", p.authorize)
 	mux.HandleFunc("GET /token", p.token)
@@ -49,13 +51,21 @@ func NewPlain(t *testing.T) *Plain {
 	return p
 }
 
+// NewPlainWithoutPKCE starts one that does not know whose flow a code is of.
+func NewPlainWithoutPKCE(t *testing.T) *Plain {
+	t.Helper()
+	p := NewPlain(t)
+	p.pkce = false
+	return p
+}
+
 // File is the provider as a file of providers has it.
 func (p *Plain) File(name, redirect string) string {
 	return `{"name": "` + name + `", "title": "Plain", "kind": "oauth2", "issuer": "` + p.URL + `", "client_id": "` + clientID +
 		`", "client_secret_file": "provider.secret", "redirect_url": "` + redirect + `", "scopes": ["snsapi_login"], "oauth2": {
 		"authorize_url": "` + p.URL + `/authorize#wechat_redirect", "token_url": "` + p.URL + `/token", "token_method": "GET",
 		"user_url": "` + p.URL + `/user", "user_parameters": ["access_token", "openid"], "client_id_name": "appid", "client_secret_name": "secret",
-		"subject": "unionid", "label": "nickname", "error": "errcode", "code_errors": ["40029", "40163"]}}`
+		"pkce": ` + strconv.FormatBool(p.pkce) + `, "subject": "unionid", "label": "nickname", "error": "errcode", "code_errors": ["40029", "40163"]}}`
 }
 
 // SignIn signs somebody in at the address where a sign-in begins, and returns what the provider sends back.
@@ -111,7 +121,7 @@ func (p *Plain) token(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]any{"errcode": 40125, "errmsg": "invalid appsecret"})
 	case !known || of.redirect == "":
 		answer(w, map[string]any{"errcode": 40029, "errmsg": "invalid code"})
-	case of.challenge != base64.RawURLEncoding.EncodeToString(hash[:]):
+	case p.pkce && of.challenge != base64.RawURLEncoding.EncodeToString(hash[:]):
 		answer(w, map[string]any{"errcode": 40029, "errmsg": "invalid code_verifier"})
 	default:
 		p.codes[query.Get("code")] = grant{} // it is used
