@@ -80,6 +80,10 @@ func (c Config) Validate() error {
 	if c.Providers.File != "" && c.Providers.Timeout >= c.WriteTimeout {
 		f.Add("sign-in-providers-timeout", c.Providers.Timeout, fmt.Sprintf("less than --write-timeout, which is %v: a request has to be answered after it", c.WriteTimeout))
 	}
+	if waiting := c.Providers.AtOnce(); c.RequestsMax < 2*waiting {
+		f.Add("requests-max", c.RequestsMax, fmt.Sprintf("%d or more, or smaller at_once in the file of --sign-in-providers-file, which are %d together: "+
+			"providers that hang may hold half of the requests", 2*waiting, waiting))
+	}
 	config.HostPort(&f, "catalog-listen", c.Listen)
 	for _, s := range []struct{ setting, value, want string }{
 		{"token-key-file", c.TokenKeyFile, "the file of --token-key-file (SLUICE_TOKEN_KEY_FILE): sluice token keygen --out keys.json makes one"},

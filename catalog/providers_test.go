@@ -169,6 +169,15 @@ func TestShopRefusesProvidersThatItCannotAsk(t *testing.T) {
 		t.Error(err)
 	}
 	cfg = s.cfg
+	cfg.RequestsMax = 2 * 4 * 32
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	cfg.RequestsMax--
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "requests-max: 255: want 256 or more, or smaller at_once") {
+		t.Error(err)
+	}
+	cfg = s.cfg
 	cfg.Providers.File += "x"
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "sign-in-providers-file: ") {
 		t.Error(err)

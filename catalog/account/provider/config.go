@@ -34,6 +34,21 @@ func (c Config) Validate() error {
 	return f.Err()
 }
 
+// AtOnce is how many requests wait for all providers together at most. A file with faults has none, nor has one that is read once only.
+func (c Config) AtOnce() (all int) {
+	networks, err := c.networks()
+	if err != nil || config.ReadOnce(c.File) {
+		return 0
+	}
+	client := c.client(networks)
+	defer client.Close()
+	forms, _ := load(c.File, client) // Validate says what is wrong
+	for i := range forms {
+		all += forms[i].AtOnce
+	}
+	return all
+}
+
 func (c Config) networks() ([]netip.Prefix, error) {
 	return reach.Networks("sign-in-providers-networks", c.Networks)
 }
