@@ -114,7 +114,8 @@ func TestCodesOfProviders(t *testing.T) {
 	p := newProviders(t)
 	a := newAccountsWith(t, "", p.all)
 	mine, others := a.comesBack("plain", p.plain, miaThere), a.comesBack("plain", p.plain, eveThere)
-	there := a.comesBack("other", p.other, eveThere)
+	there, open := a.comesBack("other", p.other, eveThere), a.comesBack("open", p.open, miaThere)
+	open.Issuer = "https://other.example"
 	user := a.member("lea@example.org")
 	session := must(a.signIn("lea@example.org", good, "lea"))(t)
 	who := account.Holder{User: user.ID, Session: session.Session}
@@ -134,7 +135,7 @@ func TestCodesOfProviders(t *testing.T) {
 		"a changed flow":                  {"plain", with(func(r *account.Return) { r.Flow = r.Flow[:len(r.Flow)-2] + "AA" })},
 		"no flow":                         {"plain", with(func(r *account.Return) { r.Flow = "sfl_AAAA" })},
 		"a guessed code":                  {"plain", with(func(r *account.Return) { r.Code = "guess" })},
-		"another issuer":                  {"plain", with(func(r *account.Return) { r.Issuer = "https://other.example" })},
+		"another issuer":                  {"open", open},
 		"a code of another provider":      {"plain", with(func(r *account.Return) { r.Code = there.Code })},
 		"a flow at another provider":      {"other", mine},
 		"a flow that adds to an account":  {"plain", adding},

@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	fileBytesMax  = 1 << 20
-	providersMax  = 20
-	faultsMax     = 20 // that are told
-	titleBytesMax = 60
-	wordBytesMax  = 256
-	atOnceDefault = 32
-	atOnceMax     = 1000
+	fileBytesMax   = 1 << 20
+	providersMax   = 20
+	faultsMax      = 20 // that are told
+	titleBytesMax  = 60
+	secretBytesMax = 4096 // Apple's are JWTs
+	atOnceDefault  = 32
+	atOnceMax      = 1000
 
 	kindOIDC   = "oidc"
 	kindOAuth2 = "oauth2"
@@ -66,6 +66,7 @@ type (
 		ClientIDName     string `json:"client_id_name"`
 		ClientSecretName string `json:"client_secret_name"`
 		PKCE             *bool  `json:"pkce"`
+		SendsIssuer      string `json:"sends_issuer"` // what comes as iss with each code
 
 		Subject    string   `json:"subject"`     // the member with the id of the person
 		Label      string   `json:"label"`       // that with the person's name
@@ -198,6 +199,7 @@ func (r *reading) fault(f *form, format string, args ...any) {
 var (
 	nameForm  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	wordForm  = regexp.MustCompile(`^[[:graph:]]{1,256}$`)
+	graphForm = regexp.MustCompile(`^[[:graph:]]+$`) // of any length: a regular expression counts to 1000
 	scopeForm = regexp.MustCompile(`^[[:graph:]]{1,100}$`)
 )
 
@@ -255,8 +257,8 @@ func (r *reading) checkSecret(f *form) {
 	switch f.secret, err = r.secret(f.ClientSecretFile); {
 	case err != nil:
 		r.fault(f, "%w", err)
-	case !wordForm.MatchString(f.secret.Reveal()):
-		r.fault(f, "client_secret_file: %s has no line of 1 to %d visible characters", f.ClientSecretFile, wordBytesMax)
+	case len(f.secret) > secretBytesMax || !graphForm.MatchString(f.secret.Reveal()):
+		r.fault(f, "client_secret_file: %s has no line of 1 to %d visible characters", f.ClientSecretFile, secretBytesMax)
 	}
 }
 
@@ -320,6 +322,9 @@ func (r *reading) checkOAuth2(f *form) {
 	}
 	if len(o.UserParameters) > 0 && o.UserURL == "" {
 		r.fault(f, "oauth2: user_parameters: there is no user_url that gets them")
+	}
+	if o.SendsIssuer != "" && !wordForm.MatchString(o.SendsIssuer) {
+		r.fault(f, "oauth2: sends_issuer: want what the provider sends as iss, or leave it out")
 	}
 	if o.CodeErrors == nil {
 		o.CodeErrors = []string{"invalid_grant"}

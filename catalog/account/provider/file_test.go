@@ -78,6 +78,7 @@ func TestFiles(t *testing.T) {
 	changed(`"subject": "id"`, `"label": "id"`, "oauth2: subject: want a name as the provider has it")
 	changed(`"subject": "id"`, `"subject": "id", "token_method": "PUT"`, `token_method "PUT": want POST or GET`)
 	changed(`"subject": "id"`, `"subject": "id", "user_parameters": ["openid"]`, "there is no user_url that gets them")
+	changed(`"subject": "id"`, `"subject": "id", "sends_issuer": "a b"`, "oauth2: sends_issuer: want what the provider sends as iss")
 	changed(`"kind": "oidc"`, `"kind": "oauth2"`, "oauth2: want authorize_url, token_url and subject")
 	changed(`"kind": "oauth2"`, `"kind": "oidc"`, "oauth2: an OpenID provider says all that itself")
 	changed(`"title": "A"`, `"title": "A", "at_once": -1`, "at_once: -1, want 1 to 1000")
@@ -96,6 +97,12 @@ func TestSecretsOfProviders(t *testing.T) {
 	_, err = parse(text, client, func(string) (config.Secret, error) { return "two\nlines", nil })
 	if err == nil || strings.Contains(err.Error(), "two") {
 		t.Error(err)
+	}
+	for length, want := range map[int]string{4096: "", 4097: "client_secret_file: s has no line of 1 to 4096 visible characters"} {
+		_, err = parse(text, client, func(string) (config.Secret, error) { return config.Secret(strings.Repeat("x", length)), nil })
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d characters: %v, want %q", length, err, want)
+		}
 	}
 	forms, err := parse(text, client, aSecret)
 	if err != nil || forms[0].secret.Reveal() != "secret" || forms[0].AtOnce != atOnceDefault {

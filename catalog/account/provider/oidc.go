@@ -149,16 +149,33 @@ func ofExchange(ctx context.Context, err error) error {
 	return fail(ErrBroken, "it gives no token that can be read")
 }
 
+// The library gives the words alone of why it has no keys of a provider.
+const (
+	noKeys     = "failed to verify signature: fetching keys oidc: get keys failed"
+	keysUnread = "failed to verify signature: fetching keys unable to read response body: "
+)
+
 // ofVerification says what is wrong with an id_token. The errors of the library name claims of the provider, and nobody.
 func ofVerification(ctx context.Context, err error) error {
-	var named *url.Error
-	switch {
-	case errors.As(err, &named):
-		return unanswered(err)
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return fail(ErrUnavailable, "its keys did not come in time")
 	}
-	return fail(ErrBroken, "the id_token counts for nothing: %v", err)
+	if why, cut := strings.CutPrefix(err.Error(), keysUnread); cut && why != reach.ErrTooLarge.Error() {
+		return fail(ErrUnavailable, "its keys did not come whole: %s", why)
+	}
+	why, none := strings.CutPrefix(err.Error(), noKeys)
+	status, answered := strings.CutPrefix(why, ": ") // else it is why there is no answer
+	switch {
+	case !none:
+		return fail(ErrBroken, "the id_token counts for nothing: %v", err)
+	case !answered && strings.Contains(why, reach.ErrAddress.Error()):
+		return unanswered(reach.ErrAddress)
+	case answered && !strings.HasPrefix(status, "5") && !strings.HasPrefix(status, "429") && !strings.HasPrefix(status, "408"):
+		return fail(ErrBroken, "it answers %.3s instead of its keys", status)
+	case answered:
+		return fail(ErrUnavailable, "it answers %.3s instead of its keys", status)
+	}
+	return fail(ErrUnavailable, "its keys do not come:%s", why)
 }
 
 // discover returns what the provider says of itself. One looks for all, and what was found counts while somebody looks again.

@@ -32,6 +32,7 @@ type liar struct {
 	says    map[string]any
 	token   func(claims map[string]any) string
 	answer  http.HandlerFunc // in the place of the token endpoint's
+	publish http.HandlerFunc // in that of its keys
 	fetched int              // how often its keys were
 }
 
@@ -45,10 +46,14 @@ func newLiar(t *testing.T) (*liar, string) {
 		defer l.mu.Unlock()
 		l.write(w, l.says)
 	})
-	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.fetched++
+		if l.publish != nil {
+			l.publish(w, r)
+			return
+		}
 		held, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &l.key.PublicKey, KeyID: l.kid, Algorithm: "ES256", Use: "sig"}}})
 		if err != nil {
 			l.t.Error(err)
@@ -93,7 +98,7 @@ func (l *liar) honest() {
 	}
 	l.keys = func(held []byte) []byte { return held }
 	l.token = func(claims map[string]any) string { return l.sign(claims, l.key, l.kid) }
-	l.answer = nil
+	l.answer, l.publish = nil, nil
 }
 
 func (l *liar) sign(claims map[string]any, key *ecdsa.PrivateKey, kid string) string {
@@ -232,6 +237,35 @@ func TestKeysOfProvidersChange(t *testing.T) {
 	exchange(nil)
 }
 
+// Keys that do not come are not the fault of the provider's words: the same code may count later.
+func TestKeysOfProvidersThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	l, form := newLiar(t)
+	all, set := open(t, form)
+	f := func(what string, publish http.HandlerFunc, want error) {
+		t.Helper()
+		l.lie(func() { l.publish = publish })
+		if _, err := all.Named("liar").Exchange(t.Context(), flowOf("a"), provider.Answer{Code: "c"}); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	f("503", says(503, "no"), provider.ErrUnavailable)
+	f("429", says(429, "no"), provider.ErrUnavailable)
+	f("nothing", hangUp, provider.ErrUnavailable)
+	f("a part", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = w.Write([]byte(`{"keys":`))
+		hangUp(w, r)
+	}, provider.ErrUnavailable)
+	f("404", says(404, "no"), provider.ErrBroken)
+	f("no JSON", says(200, "no"), provider.ErrBroken)
+	f("keys without end", says(200, `{"keys":[`+strings.Repeat(" ", 1<<20)+`]}`), provider.ErrBroken)
+	f("its keys", nil, nil)
+	counted(t, set, "liar", "unavailable", 4)
+	counted(t, set, "liar", "broken", 3)
+}
+
 // What a provider says of itself has to fit the file, and leads to no other network.
 func TestOpenIDProvidersThatSayWrongOfThemselves(t *testing.T) {
 	t.Parallel()
@@ -249,11 +283,19 @@ func TestOpenIDProvidersThatSayWrongOfThemselves(t *testing.T) {
 				l.says[name] = value
 			}
 		})
-		all, _ := open(t, form)
+		all, set := open(t, form)
 		if address, err := all.Named("liar").Begin(t.Context(), flowOf("a")); !errors.Is(err, provider.ErrBroken) {
 			t.Errorf("%s: %s, %v", what, address, err)
 		}
+		counted(t, set, "liar", "broken", 1)
 	}
+	l, form := newLiar(t)
+	l.Close()
+	all, set := open(t, form)
+	if _, err := all.Named("liar").Begin(t.Context(), flowOf("a")); !errors.Is(err, provider.ErrUnavailable) {
+		t.Errorf("one that is away: %v", err)
+	}
+	counted(t, set, "liar", "unavailable", 1)
 }
 
 // One that names itself with each code has to: a code without a name may be one of another provider.

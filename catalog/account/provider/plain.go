@@ -51,8 +51,9 @@ func (p *plain) begin(_ context.Context, f Flow) (string, error) {
 
 // exchange implements way.
 func (p *plain) exchange(ctx context.Context, f Flow, a Answer) (Person, error) {
-	if a.Issuer != "" && a.Issuer != p.Issuer {
-		return Person{}, fail(ErrRefused, "the code comes with another issuer")
+	// The issuer of the file is a name of the shop's choice, so it is not compared.
+	if sends := p.OAuth2.SendsIssuer; sends != "" && a.Issuer != sends {
+		return Person{}, fail(ErrRefused, "the code comes with another issuer, or with none")
 	}
 	token, err := p.token(ctx, f, a.Code)
 	if err != nil {

@@ -101,7 +101,7 @@ type Provider struct {
 	now        func() time.Time
 }
 
-// The outcomes of exchanges, in metrics.
+// The outcomes of exchanges, and of beginnings that failed, in metrics.
 const (
 	outcomeDone        = "done"
 	outcomeRefused     = "refused"
@@ -131,6 +131,9 @@ func (p *Provider) Begin(ctx context.Context, f Flow) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	to, err := p.way.begin(ctx, f)
+	if err != nil { // whoever cannot begin brings no code that would count
+		p.attempts[outcomeOf(err)].Inc()
+	}
 	p.complain(err)
 	return to, err
 }
@@ -139,7 +142,6 @@ func (p *Provider) Begin(ctx context.Context, f Flow) (string, error) {
 func (p *Provider) Exchange(ctx context.Context, f Flow, a Answer) (Person, error) {
 	leave, err := p.enter()
 	if err != nil {
-		p.attempts[outcomeBusy].Inc()
 		return Person{}, err
 	}
 	defer leave()
@@ -167,6 +169,7 @@ func (p *Provider) enter() (leave func(), err error) {
 	case p.places <- struct{}{}:
 		return func() { <-p.places }, nil
 	default:
+		p.attempts[outcomeBusy].Inc()
 		return nil, fail(ErrUnavailable, "%d others wait for it", cap(p.places))
 	}
 }

@@ -104,16 +104,17 @@ func TestProvidersNamePeople(t *testing.T) {
 			"a code of another flow": {flowOf("b"), provider.Answer{
 				Code: of.at.SignIn(begin(t, p, flowOf("a")), mia).Code,
 			}},
-			"a code of another issuer": {flowOf("a"), provider.Answer{
-				Code: of.at.SignIn(begin(t, p, flowOf("a")), mia).Code, Issuer: "https://other.example",
-			}},
 		} {
 			if _, err := p.Exchange(t.Context(), again.flow, again.answer); !errors.Is(err, provider.ErrRefused) {
 				t.Errorf("%s: %s: %v", name, what, err)
 			}
 		}
 		counted(t, set, name, "done", 1)
-		counted(t, set, name, "refused", 4)
+		counted(t, set, name, "refused", 3)
+	}
+	other := provider.Answer{Code: openID.SignIn(begin(t, all.Named("open"), flowOf("a")), mia).Code, Issuer: "https://other.example"}
+	if _, err := all.Named("open").Exchange(t.Context(), flowOf("a"), other); !errors.Is(err, provider.ErrRefused) {
+		t.Errorf("a code of another issuer: %v", err)
 	}
 	unverified := providertest.Person{ID: "id-eve", Name: "Eve", Email: "eve@example.org"}
 	back := openID.SignIn(begin(t, all.Named("open"), flowOf("c")), unverified)
@@ -191,14 +192,18 @@ func TestPlainProvidersThatLie(t *testing.T) {
 	t.Parallel()
 	s, form := newScripted(t)
 	all, _ := open(t, form)
+	issuer := ""
 	f := func(what string, token, user http.HandlerFunc, want error) {
 		t.Helper()
 		s.answer(token, user)
-		if who, err := all.Named("plain").Exchange(t.Context(), flowOf("a"), provider.Answer{Code: "c"}); !errors.Is(err, want) || want != nil && who != (provider.Person{}) {
+		if who, err := all.Named("plain").Exchange(t.Context(), flowOf("a"), provider.Answer{Code: "c", Issuer: issuer}); !errors.Is(err, want) || want != nil && who != (provider.Person{}) {
 			t.Errorf("%s: %+v, %v, want %v", what, who, err, want)
 		}
 	}
 	f("an honest one", nil, nil, nil)
+	issuer = "https://plain.example" // which is not the name that the shop gave it
+	f("one that names itself", nil, nil, nil)
+	issuer = ""
 	f("a number as id", nil, says(200, `{"id":1}`), nil)
 	f("a refused code", says(400, `{"error":"invalid_grant"}`), nil, provider.ErrRefused)
 	f("a refused code with 200", says(200, `{"error":"invalid_grant"}`), nil, provider.ErrRefused)
@@ -217,6 +222,14 @@ func TestPlainProvidersThatLie(t *testing.T) {
 	f("one that cannot", says(503, `{}`), nil, provider.ErrUnavailable)
 	f("one that is asked too much", nil, says(429, `{}`), provider.ErrUnavailable)
 	f("a user that is refused", nil, says(403, `{}`), provider.ErrBroken)
+	all, _ = open(t, strings.Replace(form, `"subject"`, `"sends_issuer": "https://plain.example", "subject"`, 1))
+	issuer = "https://plain.example"
+	f("the issuer that it sends", nil, nil, nil)
+	issuer = "https://other.example"
+	f("another issuer", nil, nil, provider.ErrRefused)
+	issuer = ""
+	f("no issuer of one that sends it", nil, nil, provider.ErrRefused)
+	all, _ = open(t, form)
 	f("a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/user", http.StatusFound) }, nil, provider.ErrBroken)
 	s.CloseClientConnections()
 	s.Close()
@@ -243,7 +256,10 @@ func TestProviderThatHangs(t *testing.T) {
 	if err := exchange(); !errors.Is(err, provider.ErrUnavailable) {
 		t.Errorf("a third one: %v", err)
 	}
-	counted(t, set, "plain", "busy", 1)
+	if _, err := all.Named("plain").Begin(t.Context(), flowOf("a")); !errors.Is(err, provider.ErrUnavailable) {
+		t.Errorf("one that begins: %v", err)
+	}
+	counted(t, set, "plain", "busy", 2)
 	for range 2 {
 		if err := <-ended; !errors.Is(err, provider.ErrUnavailable) {
 			t.Error(err)
