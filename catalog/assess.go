@@ -14,7 +14,7 @@ const rulesPause = 10 * time.Second
 // openAssessments reads the rules by which the shop assesses people. It does not start with wrong ones.
 func (n *Node) openAssessments(secret *account.Secret) (err error) {
 	n.assess, err = assess.New(assess.Config{
-		Databases: n.databases, File: n.cfg.AssessRulesFile, Index: sealer{secret}.Index, Metrics: n.set, Log: n.log,
+		Databases: n.databases, File: n.cfg.AssessRulesFile, Index: secret.IndexMessage, Metrics: n.set, Log: n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("%w (--assess-rules-file)", err)

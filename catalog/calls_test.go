@@ -70,6 +70,7 @@ func TestCallsOfMySQL(t *testing.T) {
 	}
 	c := &callCounter{t: t, databases: databases, keys: keys, inbox: new(notify.Inbox), called: map[string]bool{}}
 	c.serve()
+	c.keyOf(7) // the first key that a process wraps in a place takes more
 	c.callsOfUsers()
 	c.callsOfSignIn()
 	c.callsOfFactors()
@@ -120,7 +121,7 @@ func (c *callCounter) serve() {
 		c.t.Fatal(err)
 	}
 	assessments, err := assess.New(assess.Config{
-		Databases: c.databases, Index: sealer{secret}.Index, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
+		Databases: c.databases, Index: secret.IndexMessage, Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -237,10 +238,15 @@ func (c *callCounter) issue(of auth.Identity) string {
 	return token
 }
 
-func (c *callCounter) callsOfPersonal() {
-	if _, err := c.vault.Box(c.t.Context(), 7); err != nil { // making a key takes more, once
+// keyOf makes the key of a user, or has it remembered.
+func (c *callCounter) keyOf(user int64) {
+	c.t.Helper()
+	if _, err := c.vault.Box(c.t.Context(), user); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+func (c *callCounter) callsOfPersonal() {
 	const home = `{"recipient":"Ann","country":"DE","lines":["x"],"default":true}`
 	me := c.token(7, auth.RoleShopper)
 	change := func(r request, match string) map[string]string {
@@ -277,7 +283,7 @@ func (c *callCounter) messages(secret *account.Secret) *notify.Messages {
 	}
 	log, users := slog.New(slog.DiscardHandler), c.databases.All(shard.Users)
 	m := notify.New(notify.Options{
-		Counts: users[0], Sealer: sealer{secret}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox, notify.SMS: c.inbox},
+		Counts: users[0], Sealer: sealer{secret, c.vault}, Texts: texts, Senders: map[notify.Channel]notify.Sender{notify.Email: c.inbox, notify.SMS: c.inbox},
 		Caps: notify.Caps{PerRecipient: 10, PerAddress: 10, PerDay: 10}, Metrics: metrics.NewSet(), Log: log,
 	})
 	c.work(m.Work(), shard.Users)
@@ -335,7 +341,7 @@ func (c *callCounter) callsOfSignIn() {
 	const mia, old, next = "mia@example.org", "correct horse battery staple", "staple battery horse correct"
 	asked := c.call(request{"POST", "/v1/users", `{"email":"` + mia + `","password":"` + old + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 9, 2, ""}) // three and a transaction count the message
 	c.call(request{
-		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 15, 1, "/v1/verifications/{challenge_id}", // four of them assess
+		"POST", "/v1/verifications/" + asked["challenge_id"], `{"code":"` + c.code("verify_email") + `"}`, "", http.StatusCreated, 16, 1, "/v1/verifications/{challenge_id}", // four of them assess, and one makes the key of the user
 	})
 	signIn := request{"POST", "/v1/sessions", `{"email":"` + mia + `","password":"` + old + `"}`, "", http.StatusCreated, 7, 1, ""}
 	first := c.call(signIn)
@@ -388,7 +394,7 @@ func (c *callCounter) callsOfPhones() {
 	const ann, bob = "+4915112345678", "+4915187654321"
 	const ask, in, set = "/v1/phone_codes", "/v1/phone_codes/{challenge_id}", "/v1/me/phone_codes/{challenge_id}"
 	asked := c.call(request{"POST", ask, `{"phone":"` + ann + `","region":"eu","locale":"de"}`, "", http.StatusAccepted, 10, 2, ""})
-	tokens := c.call(request{"POST", "/v1/phone_codes/" + asked["challenge_id"], `{"code":"` + c.code("sign_in_code") + `"}`, "", http.StatusCreated, 22, 2, in})
+	tokens := c.call(request{"POST", "/v1/phone_codes/" + asked["challenge_id"], `{"code":"` + c.code("sign_in_code") + `"}`, "", http.StatusCreated, 23, 2, in})
 	me := tokens["access_token"]
 	c.call(request{"GET", "/v1/me/identities", "", me, http.StatusOK, 2, 0, ""})
 	asked = c.call(request{"POST", "/v1/me/phone_codes", `{"phone":"` + bob + `"}`, me, http.StatusAccepted, 11, 2, ""})
@@ -413,11 +419,16 @@ func (c *callCounter) callsOfProviders() {
 	c.call(request{"GET", "/v1/providers", "", "", http.StatusOK, 0, 0, ""})
 	begin := request{"POST", path(flows), `{"region":"eu","locale":"de"}`, "", http.StatusCreated, 0, 0, flows}
 	first := back(c.call(begin), "mia")
-	tokens := c.call(request{"POST", path(sessions), first, "", http.StatusCreated, 24, 3, sessions})
+	tokens := c.call(request{"POST", path(sessions), first, "", http.StatusCreated, 25, 3, sessions})
 	c.call(request{"POST", path(sessions), first, "", http.StatusCreated, 10, 2, sessions})
 	c.callUnder("later", request{"POST", path(sessions), back(c.call(begin), "mia"), "", http.StatusCreated, 13, 3, sessions})
 	me := tokens["access_token"]
 	second := back(c.call(request{"POST", path(mine), "", me, http.StatusCreated, 2, 0, mine}), "other")
+	user, err := strconv.ParseInt(tokens["user_id"], 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.keyOf(user) // else its key is asked for, too
 	c.call(request{"POST", path(identities), second, me, http.StatusOK, 15, 2, identities})
 }
 

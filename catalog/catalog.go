@@ -138,17 +138,17 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.openMessages(ctx, secret); err != nil {
+	v, err := OpenVault(ctx, n.cfg.Vault, n.databases, n.log)
+	if err != nil {
+		return err
+	}
+	if err := n.openMessages(ctx, sealer{secret, v}); err != nil {
 		return err
 	}
 	if n.signing, err = openSigning(n.cfg.SigningKeysFile, n.cfg.TokenIssuer, n.cfg.TokenAudience); err != nil {
 		return err
 	}
 	if err := n.openAssessments(secret); err != nil {
-		return err
-	}
-	v, err := OpenVault(ctx, n.cfg.Vault, n.databases, n.log)
-	if err != nil {
 		return err
 	}
 	providers, err := n.cfg.Providers.Open(provider.Options{Metrics: n.set, Log: n.log, Now: time.Now})

@@ -3,11 +3,13 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/netip"
 	"strconv"
 	"time"
 
 	"sluice/catalog/account"
+	"sluice/catalog/internal/vault"
 	"sluice/catalog/notify"
 	"sluice/catalog/seller"
 	"sluice/core/ids"
@@ -16,7 +18,7 @@ import (
 )
 
 // openMessages opens the channels of messages. An inbox is shown at the ops port.
-func (n *Node) openMessages(ctx context.Context, secret *account.Secret) error {
+func (n *Node) openMessages(ctx context.Context, seals sealer) error {
 	channels, err := n.cfg.Messages.Open()
 	if err != nil {
 		return err
@@ -37,27 +39,49 @@ func (n *Node) openMessages(ctx context.Context, secret *account.Secret) error {
 		n.log.InfoContext(ctx, "the shop sends no e-mail, so nobody can register or change a password", "setting", "--messages-smtp")
 	}
 	n.messages = notify.New(notify.Options{
-		Counts: n.databases.All(shard.Users)[0], Sealer: sealer{secret}, Texts: texts, Senders: channels.Senders, Caps: n.cfg.Messages.Caps(),
+		Counts: n.databases.All(shard.Users)[0], Sealer: seals, Texts: texts, Senders: channels.Senders, Caps: n.cfg.Messages.Caps(),
 		Metrics: n.set, Log: n.log,
 	})
 	return nil
 }
 
-// sealer seals what is personal of messages under the secret of accounts.
-type sealer struct{ *account.Secret }
+// sealer seals what is personal of messages: of those to a user under the user's key, of others under the secret of accounts.
+type sealer struct {
+	secret *account.Secret
+	vault  *vault.Vault
+}
+
+// messageField is where what is personal of a message is.
+func messageField(row int64) vault.Field {
+	return vault.Field{Table: "notify_messages", Column: "personal", Row: row}
+}
 
 // Seal implements notify.Sealer.
-func (s sealer) Seal(_ context.Context, _ *sql.Tx, user ids.User, row int64, plain []byte) ([]byte, error) {
-	return s.SealMessage(user, row, plain), nil
+func (s sealer) Seal(ctx context.Context, tx *sql.Tx, user ids.User, row int64, plain []byte) ([]byte, error) {
+	if user == 0 {
+		return s.secret.SealMessage(row, plain), nil
+	}
+	box, err := s.vault.BoxIn(ctx, tx, int64(user))
+	if err != nil {
+		return nil, err
+	}
+	return box.Seal(messageField(row), plain)
 }
 
 // Open implements notify.Sealer.
-func (s sealer) Open(_ context.Context, user ids.User, row int64, sealed []byte) ([]byte, error) {
-	return s.OpenMessage(user, row, sealed)
+func (s sealer) Open(ctx context.Context, user ids.User, row int64, sealed []byte) ([]byte, error) {
+	if user == 0 {
+		return s.secret.OpenMessage(row, sealed)
+	}
+	plain, err := s.vault.Open(ctx, int64(user), messageField(row), sealed)
+	if errors.Is(err, vault.ErrErased) {
+		err = notify.ErrErased
+	}
+	return plain, err
 }
 
 // Index implements notify.Sealer.
-func (s sealer) Index(name, value string) [32]byte { return s.IndexMessage(name, value) }
+func (s sealer) Index(name, value string) [32]byte { return s.secret.IndexMessage(name, value) }
 
 // messenger sends the messages of accounts.
 type messenger struct{ *notify.Messages }

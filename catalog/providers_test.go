@@ -2,13 +2,18 @@ package catalog_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
+	"sluice/catalog"
 	"sluice/catalog/account/provider/providertest"
+	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
 	"sluice/core/local/contracttest"
+	"sluice/core/shard"
 )
 
 const pageOfReturn = "https://shop.example/back/"
@@ -108,13 +113,36 @@ func (c *contract) exerciseProviders() {
 func (c *contract) exerciseManyIdentities(me string, of contracttest.Answer) {
 	c.t.Helper()
 	before := c.comesBack(myFlows, me, "", c.outside.plain, providertest.Person{ID: "one-more"})
+	databases := c.databases()
+	v, err := catalog.OpenVault(c.t.Context(), c.cfg.Vault, databases, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	user := c.userOf(me)
+	p := databases.At(shard.OfUser(user))
 	for n := range 20 {
-		c.everywhere(fmt.Sprintf("INSERT INTO identities__ (user_id, claim, kind, provider, value_index, value, made_at) "+
-			"SELECT user_id, %d, kind, provider, UNHEX(SHA2('%d', 256)), value, made_at FROM identities__ WHERE kind = 'provider' AND claim > 20", n+1, n))
+		sealed, err := v.Seal(c.t.Context(), user, vault.Field{Table: "identities", Column: "value", Row: int64(n + 1)}, []byte("a name"))
+		if err == nil {
+			_, err = p.In(p.Writer()).ExecContext(c.t.Context(), "INSERT INTO identities__ (user_id, claim, kind, provider, value_index, value, made_at) "+
+				"VALUES (?, ?, 'provider', 'plain', UNHEX(SHA2(?, 256)), ?, NOW(3))", user, n+1, n, sealed)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
 	}
 	c.write("POST", mineThere, me, "many", before, "wrong_state")
 	c.everywhere("DELETE FROM identities__ WHERE claim <= 20")
 	c.write("DELETE", "/v1/me/identities/"+c.text(of, "identity_id"), me, "of-a-provider", "", "ok")
+}
+
+// userOf is the user of a token.
+func (c *contract) userOf(token string) int64 {
+	c.t.Helper()
+	user, err := strconv.ParseInt(c.text(c.shoot(shot{Method: "GET", Path: "/v1/me", Token: token, Want: "ok"}), "user_id"), 10, 64)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return user
 }
 
 func (c *contract) exerciseFormsOfProviders(me, back string) {

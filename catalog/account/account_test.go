@@ -48,6 +48,7 @@ type accounts struct {
 	dsn       string
 	secret    string // its file
 	databases *place.Databases
+	vault     *vault.Vault
 	post      *postbox
 	assess    *assess.Assessments
 	keys      *auth.Keys
@@ -112,8 +113,9 @@ func newAccountsWith(t *testing.T, rules string, providers *provider.Providers) 
 	}
 	began := time.Now()
 	a.clock = func() time.Time { return began.Add(time.Duration(a.now.Load())) }
+	a.vault = account.NewVault(a.databases, wrapping)
 	a.Accounts = account.New(account.Config{
-		Databases: a.databases, Secret: secret, Vault: account.NewVault(a.databases, wrapping), Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Providers: providers, Shop: "A: shop", HashesMax: 2,
+		Databases: a.databases, Secret: secret, Vault: a.vault, Signer: signer{ring, a.keys}, Messenger: a.post, Assessor: a.assess, Providers: providers, Shop: "A: shop", HashesMax: 2,
 		Now: a.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	a.assess.Register(assess.SignUp, a.Asker())

@@ -86,7 +86,7 @@ type challenge struct {
 	decoy   bool // no code fits: the address is somebody's already, or nobody's
 	seed    seed
 	index   Index
-	value   string // where the code was sent
+	value   string // where the code was sent, until it is used or over; empty where a user has it already
 	Home
 	password string // hash; of a sign-in its mark
 	usedBy   []byte // keyed hash of the Idempotency-Key of the request that used it

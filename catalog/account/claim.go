@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -27,7 +28,7 @@ const (
 	sweepMax  = 500 // rows of one statement
 
 	insertClaim   = "INSERT INTO claims__ (value_index, user_id, claim, claimed_at) VALUES (?, ?, ?, NOW(3))"
-	selectClaim   = "SELECT user_id, claim FROM claims__ WHERE value_index = ?"
+	selectClaim   = "SELECT user_id, claim, final FROM claims__ WHERE value_index = ?"
 	finaliseClaim = "UPDATE claims__ SET final = TRUE WHERE value_index = ? AND user_id = ? AND claim = ? AND claimed_at <= NOW(3)"
 	endClaim      = "DELETE FROM claims__ WHERE value_index = ? AND user_id = ? AND claim = ? AND final = FALSE"
 	selectPending = "SELECT value_index, user_id, claim, claimed_at FROM claims__ WHERE final = FALSE AND claimed_at <= NOW(3) - INTERVAL ? SECOND " +
@@ -40,7 +41,9 @@ const (
 
 	// A challenge that was used answers the repetitions of its request for a day.
 	sweepChallenges = "DELETE FROM challenges__ WHERE ends_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
-	sweepSessions   = "DELETE FROM sessions__ WHERE ends_at <= NOW(3) - INTERVAL 30 DAY LIMIT ?"
+	// Where one was sent that is over needs nobody any more. The hour bounds how many rows are looked at.
+	forgetOver    = "UPDATE challenges__ SET value = '' WHERE ends_at <= NOW(3) AND ends_at > NOW(3) - INTERVAL 1 HOUR AND value <> '' LIMIT ?"
+	sweepSessions = "DELETE FROM sessions__ WHERE ends_at <= NOW(3) - INTERVAL 30 DAY LIMIT ?"
 )
 
 // of is where an index is.
@@ -48,51 +51,54 @@ func (a *Accounts) of(index Index) place.Place { return a.databases.At(shard.OfV
 
 // owner is the user to whom a value belongs, or 0. It may still be claimed only.
 func (a *Accounts) owner(ctx context.Context, index Index) (ids.User, error) {
-	user, _, err := a.claimed(ctx, index)
-	return user, err
+	of, err := a.claimed(ctx, index)
+	return of.user, err
+}
+
+// claimed is what a value is claimed by. Without a claim its user is 0.
+type claimed struct {
+	user  ids.User
+	claim ids.Identity
+	final bool // the user has had an identity of it
 }
 
 // claimed is the claim of a value, if there is one.
-func (a *Accounts) claimed(ctx context.Context, index Index) (user ids.User, claim ids.Identity, err error) {
+func (a *Accounts) claimed(ctx context.Context, index Index) (of claimed, err error) {
 	p := a.of(index)
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectClaim, index[:]).Scan(&user, &claim)
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectClaim, index[:]).Scan(&of.user, &of.claim, &of.final)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return 0, 0, nil
+		return claimed{}, nil
 	case err != nil:
-		return 0, 0, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("claim", "claims"+p.Suffix, err))
+		return claimed{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("claim", "claims"+p.Suffix, err))
 	}
-	return user, claim, nil
+	return of, nil
 }
 
-// claim claims a value for a user, who has an identity of it then. A claim that the user has already is this one.
-func (a *Accounts) claim(ctx context.Context, of identity, value string) (identity, error) {
-	var err error
-	if of.sealed, err = a.vault.Seal(ctx, of.user, of.kind, value); err != nil {
-		return of, err
-	}
+// claim claims a value for a user, who has an identity of it then. A claim that the user has already is this one. The box is the user's.
+func (a *Accounts) claim(ctx context.Context, of identity, value string, box vault.Box) (identity, error) {
 	p := a.of(of.index)
 	of.claim = newClaim()
-	_, err = p.In(p.Writer()).ExecContext(ctx, insertClaim, of.index[:], of.user, of.claim)
-	switch {
-	case err == nil:
-		a.step("claimed")
-		return of, nil
-	case db.Answer(err) != db.AnswerDuplicate:
+	_, err := p.In(p.Writer()).ExecContext(ctx, insertClaim, of.index[:], of.user, of.claim)
+	if db.Answer(err) == db.AnswerDuplicate {
+		var held claimed
+		held, err = a.claimed(ctx, of.index)
+		switch {
+		case err != nil:
+			return of, err
+		case held.user == 0: // a sweep has ended it meanwhile
+			return of, errGivenUp
+		case held.user != of.user:
+			return of, errTaken
+		}
+		of.claim = held.claim
+	}
+	if err != nil {
 		return of, db.WriteError("claim a value", err)
 	}
-	owner, claim, err := a.claimed(ctx, of.index)
-	switch {
-	case err != nil:
-		return of, err
-	case owner == 0: // a sweep has ended it meanwhile
-		return of, errGivenUp
-	case owner != of.user:
-		return of, errTaken
-	}
-	of.claim = claim
 	a.step("claimed")
-	return of, nil
+	of.sealed, err = box.Seal(identityField(of.claim), []byte(value))
+	return of, err
 }
 
 // release ends the claim of an identity that its user does not have, and never will by this claim.
@@ -139,7 +145,7 @@ func (a *Accounts) Sweep(ctx context.Context) error {
 		faults = append(faults, a.sweepClaims(ctx, p))
 	}
 	for _, p := range a.databases.All(shard.Users) {
-		for _, statement := range []string{sweepChallenges, sweepSessions, sweepFactors, sweepSignIns} {
+		for _, statement := range []string{sweepChallenges, forgetOver, sweepSessions, sweepFactors, sweepSignIns} {
 			_, err := db.InParts(ctx, p.In(p.Writer()), "sweep accounts", statement)
 			faults = append(faults, err)
 		}

@@ -35,7 +35,7 @@ func ReadEmail(text string) (Email, error) {
 }
 
 // index is the blind index of an address.
-func (a *Accounts) index(e Email) Index { return a.vault.Index(KindEmail, e.Key()) }
+func (a *Accounts) index(e Email) Index { return a.secret.index(KindEmail, e.Key()) }
 
 // Key is the form in which addresses are compared: no server of today gives two people names that differ by case only, and
 // people write theirs in any.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sluice/catalog/account"
+	"sluice/catalog/internal/vault"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -46,8 +47,12 @@ func otherProcess(dsn, secretFile string) (*account.Accounts, *place.Databases, 
 		return nil, nil, err
 	}
 	secret, err := account.ReadSecret(secretFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	ring, err := vault.ReadRing(secretFile+".vault", slog.New(slog.DiscardHandler))
 	return account.New(account.Config{
-		Databases: d, Secret: secret, Messenger: new(book), HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Databases: d, Secret: secret, Vault: account.NewVault(d, ring), Messenger: new(book), HashesMax: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}), d, err
 }
 

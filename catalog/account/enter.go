@@ -19,16 +19,19 @@ type proven struct {
 	identity        // its user is who becomes one if the identity is nobody's
 	value    string // what its user sees of it
 	email    Email  // an address that is shown to be theirs too, or empty
+	spent    bool   // the same request has used what has shown it, and both are forgotten
 	Home
 
-	// use notes in a transaction in the place of that user that what has shown it is used, by this request or its repetitions.
-	use func(ctx context.Context, tx *sql.Tx, p place.Place) error
+	// use notes in a transaction in the place of that user that what has shown it is used, by this request or its repetitions. It forgets
+	// the value and the address unless a repetition may need them.
+	use func(ctx context.Context, tx *sql.Tx, p place.Place, forget bool) error
 }
 
 // enterBy begins a session of the user who has an identity, or asks for the second factor. If nobody has it, a user is made who does.
 func (a *Accounts) enterBy(ctx context.Context, by Caller, who proven) (SignedIn, error) {
 	for range 2 { // the second time, because somebody else was first, or a claim was nobody's
-		owner, claim, err := a.claimed(ctx, who.index)
+		held, err := a.claimed(ctx, who.index)
+		owner, claim := held.user, held.claim
 		if err == nil && owner == who.user { // the same request has made the user before, or has stopped
 			p := a.at(owner)
 			if err = a.holds(ctx, p.In(p.Writer()), owner, who.index); errors.Is(err, errNotHeld) {
@@ -39,7 +42,7 @@ func (a *Accounts) enterBy(ctx context.Context, by Caller, who proven) (SignedIn
 			owner, err = who.user, a.become(ctx, by, who)
 		} else if err == nil {
 			p := a.at(who.user)
-			_, err = p.Write(ctx, "proof of an identity", func(tx *sql.Tx) error { return who.use(ctx, tx, p) })
+			_, err = p.Write(ctx, "proof of an identity", func(tx *sql.Tx) error { return who.use(ctx, tx, p, held.final) })
 		}
 		if errors.Is(err, errTaken) {
 			continue
@@ -102,6 +105,9 @@ func (a *Accounts) holds(ctx context.Context, in place.Conn, user ids.User, inde
 
 // become makes the user who has an identity, once.
 func (a *Accounts) become(ctx context.Context, by Caller, who proven) error {
+	if who.spent { // the user has given it up since, or it was another one's
+		return errCode
+	}
 	if err := a.isNew(ctx, who.email); err != nil {
 		return err
 	}
@@ -109,19 +115,23 @@ func (a *Accounts) become(ctx context.Context, by Caller, who proven) error {
 	if err != nil {
 		return err
 	}
-	mine, err := a.claim(ctx, who.identity, who.value)
+	key, err := a.personal.Make(ctx, int64(who.user))
+	if err != nil {
+		return err
+	}
+	mine, err := a.claim(ctx, who.identity, who.value, key.Box)
 	if err != nil {
 		return err
 	}
 	p := a.at(mine.user)
 	_, err = p.Write(ctx, "user", func(tx *sql.Tx) error {
-		if err := who.use(ctx, tx, p); err != nil {
+		if err := who.use(ctx, tx, p, true); err != nil {
 			return err
 		}
 		if err := a.holds(ctx, p.In(tx), mine.user, mine.index); !errors.Is(err, errNotHeld) {
 			return err // the same request has made the user before
 		}
-		err := a.makeUser(ctx, tx, p, mine.user, who.Home, mine, verdict)
+		err := a.makeUser(ctx, tx, p, key, who.Home, mine, verdict)
 		if db.Answer(err) == db.AnswerDuplicate {
 			err = errCode // and the user has given the identity up since
 		}

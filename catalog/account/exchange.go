@@ -13,6 +13,7 @@ import (
 
 	"sluice/catalog/account/provider"
 	"sluice/catalog/internal/replay"
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/place"
 	"sluice/core/problem"
@@ -28,18 +29,20 @@ const (
 
 	insertExchange = "INSERT INTO challenges__ (user_id, nonce, purpose, decoy, seed, value_index, value, used_by, ends_at) " +
 		"VALUES (?, ?, ?, TRUE, ?, ?, '', ?, NOW(3) + INTERVAL ? SECOND)"
-	selectExchange = "SELECT purpose, decoy, value_index, value, used_by FROM challenges__ WHERE user_id = ? AND nonce = ?"
-	takeExchange   = "UPDATE challenges__ SET seed = ?, ends_at = NOW(3) + INTERVAL ? SECOND " +
+	selectExchange = "SELECT c.purpose, c.decoy, c.value_index, c.value, c.used_by, c.tries, k.key_id, k.wrapped " +
+		"FROM challenges__ c LEFT JOIN account_keys__ k ON k.subject_id = c.user_id WHERE c.user_id = ? AND c.nonce = ?"
+	takeExchange = "UPDATE challenges__ SET seed = ?, ends_at = NOW(3) + INTERVAL ? SECOND " +
 		"WHERE user_id = ? AND nonce = ? AND used_by = ? AND decoy AND ends_at <= NOW(3) + INTERVAL ? SECOND"
 	finishExchange = "UPDATE challenges__ SET decoy = FALSE, value_index = ?, value = ? WHERE user_id = ? AND nonce = ? AND seed = ? AND decoy"
 	endExchange    = "DELETE FROM challenges__ WHERE user_id = ? AND nonce = ? AND seed = ? AND decoy"
-	useExchange    = "UPDATE challenges__ SET tries = 1 WHERE user_id = ? AND nonce = ? AND used_by = ? AND NOT decoy AND tries = 0"
+	useExchange    = "UPDATE challenges__ SET tries = 1, value = IF(?, '', value) WHERE user_id = ? AND nonce = ? AND used_by = ? AND NOT decoy AND tries = 0"
 	hasExchange    = "SELECT 1 FROM challenges__ WHERE user_id = ? AND nonce = ? AND used_by = ? AND NOT decoy"
 )
 
-// exchanged is what a provider has said in a flow: an identity, and what its user sees of it.
+// exchanged is what a provider has said in a flow: an identity, and what its user sees of it. The latter is forgotten when it is used.
 type exchanged struct {
 	index Index
+	spent bool
 	Label string `json:"label,omitzero"`
 	Email Email  `json:"email,omitzero"` // one that is verified there
 }
@@ -48,7 +51,7 @@ func (e exchanged) value() string { return cmp.Or(string(e.Email), e.Label) }
 
 // ofPerson is what counts of a person here. An address that is none here is left out.
 func (a *Accounts) ofPerson(who provider.Person) exchanged {
-	of := exchanged{index: a.vault.Index(KindProvider, who.Issuer+"\n"+who.Subject), Label: who.Label} // neither has a line break
+	of := exchanged{index: a.secret.index(KindProvider, who.Issuer+"\n"+who.Subject), Label: who.Label} // neither has a line break
 	if email, err := ReadEmail(who.Email); err == nil {
 		of.Email = email
 	}
@@ -88,7 +91,10 @@ func (a *Accounts) exchangeHeld(ctx context.Context, k challengeKey, of purpose,
 	var is purpose
 	var open bool
 	var index, sealed, usedBy []byte
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectExchange, k.user, k.nonce).Scan(&is, &open, &index, &sealed, &usedBy)
+	var tries int
+	var user vault.Key
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectExchange, k.user, k.nonce).
+		Scan(&is, &open, &index, &sealed, &usedBy, &tries, &user.By, &user.Wrapped)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return e, err
@@ -99,11 +105,17 @@ func (a *Accounts) exchangeHeld(ctx context.Context, k challengeKey, of purpose,
 	case open:
 		return e, errUnderWay
 	}
-	plain, err := a.secret.open(k.user, "exchange", sealed)
-	if err == nil {
-		err = json.Unmarshal(plain, &e)
-	}
 	copy(e.index[:], index)
+	plain, err := a.openChallenge(k, of, sealed, user)
+	switch {
+	case err != nil:
+	case len(plain) > 0:
+		err = json.Unmarshal(plain, &e)
+	case tries == 0: // it was never used, and is over
+		err = errCode
+	default:
+		e.spent = true
+	}
 	return e, err
 }
 
@@ -161,7 +173,11 @@ func (a *Accounts) askProvider(ctx context.Context, from *provider.Provider, k c
 	if err != nil {
 		return exchanged{}, err
 	}
-	done, err := p.In(p.Writer()).ExecContext(ctx, finishExchange, of.index[:], a.secret.seal(k.user, "exchange", plain), k.user, k.nonce, turn[:])
+	sealed, err := a.sealChallenge(ctx, k, f.purpose(), plain)
+	if err != nil {
+		return exchanged{}, err
+	}
+	done, err := p.In(p.Writer()).ExecContext(ctx, finishExchange, of.index[:], sealed, k.user, k.nonce, turn[:])
 	if err != nil {
 		return exchanged{}, db.WriteError("keep an exchange", err)
 	}
@@ -183,9 +199,9 @@ func ofProvider(err error) error {
 }
 
 // useExchange notes in the transaction of its effect that what a provider has said is used. It reports false if it was before, by the
-// same request.
-func (a *Accounts) useExchange(ctx context.Context, tx *sql.Tx, p place.Place, k challengeKey, key sum) (first bool, err error) {
-	done, err := p.In(tx).ExecContext(ctx, useExchange, k.user, k.nonce, key[:])
+// same request. Unless it forgets what was said, repetitions of the request have it too.
+func (a *Accounts) useExchange(ctx context.Context, tx *sql.Tx, p place.Place, k challengeKey, key sum, forget bool) (first bool, err error) {
+	done, err := p.In(tx).ExecContext(ctx, useExchange, forget, k.user, k.nonce, key[:])
 	if err != nil {
 		return false, db.WriteError("use an exchange", err)
 	}

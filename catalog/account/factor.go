@@ -28,9 +28,6 @@ const (
 	beginFor = 15 * time.Minute
 )
 
-// kindFactor is what a vault seals a factorSecret as.
-const kindFactor Kind = "totp"
-
 // factorSecret is what codes of the app follow from.
 type factorSecret [factorBytes]byte
 

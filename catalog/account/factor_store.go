@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/catalog/account/internal/password"
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	selectFactor = "SELECT secret, active, used_step, codes, codes_used, made_by, made_at > NOW(3) - INTERVAL ? SECOND FROM factors__ WHERE user_id = ?"
-	beginFactor  = "INSERT INTO factors__ (user_id, secret, codes, made_by, made_at) VALUES (?, ?, ?, ?, NOW(3)) " +
+	selectFactor = "SELECT f.secret, f.active, f.used_step, f.codes, f.codes_used, f.made_by, f.made_at > NOW(3) - INTERVAL ? SECOND, k.key_id, k.wrapped " +
+		"FROM factors__ f LEFT JOIN account_keys__ k ON k.subject_id = f.user_id WHERE f.user_id = ?"
+	beginFactor = "INSERT INTO factors__ (user_id, secret, codes, made_by, made_at) VALUES (?, ?, ?, ?, NOW(3)) " +
 		"ON DUPLICATE KEY UPDATE secret = VALUES(secret), codes = VALUES(codes), made_by = VALUES(made_by), made_at = NOW(3), used_step = 0, codes_used = 0"
 	activateFactor = "UPDATE factors__ SET active = TRUE, used_step = ?, made_by = ?, made_at = NOW(3) WHERE user_id = ?"
 	renewCodes     = "UPDATE factors__ SET codes = ?, codes_used = 0, made_by = ? WHERE user_id = ? AND active"
@@ -38,17 +40,20 @@ var (
 func (a *Accounts) factor(ctx context.Context, in place.Conn, p place.Place, user ids.User) (*factor, error) {
 	f := &factor{user: user}
 	var sealed, codes, madeBy []byte
-	err := in.QueryRowContext(ctx, selectFactor, int64(beginFor/time.Second), user).Scan(&sealed, &f.active, &f.used, &codes, &f.spent, &madeBy, &f.recent)
+	var key vault.Key
+	err := in.QueryRowContext(ctx, selectFactor, int64(beginFor/time.Second), user).
+		Scan(&sealed, &f.active, &f.used, &codes, &f.spent, &madeBy, &f.recent, &key.By, &key.Wrapped)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return f, nil
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("second factor", "factors"+p.Suffix, err))
 	}
-	secret, err := a.vault.Open(ctx, user, kindFactor, sealed)
-	if err == nil && len(secret) != factorBytes {
-		err = errSealed
+	box, err := a.personal.Adopt(int64(user), key)
+	if err != nil {
+		return nil, erased(err)
 	}
+	secret, err := box.Open(factorField, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +102,12 @@ func (a *Accounts) BeginFactor(ctx context.Context, by Caller, user ids.User) (B
 	if !of.known {
 		return BegunFactor{}, errNoPassword
 	}
-	email, err := a.vault.Open(ctx, user, KindEmail, of.email)
+	email, err := of.email()
 	if err != nil {
 		return BegunFactor{}, err
 	}
 	request, secret, codes := a.secret.request(user, "begin", "", by.Key), newFactorSecret(), newSeed()
-	sealed, err := a.vault.Seal(ctx, user, kindFactor, string(secret[:]))
+	sealed, err := of.box.Seal(factorField, secret[:])
 	if err != nil {
 		return BegunFactor{}, err
 	}
@@ -132,7 +137,7 @@ func (a *Accounts) BeginFactor(ctx context.Context, by Caller, user ids.User) (B
 	if err != nil {
 		return BegunFactor{}, err
 	}
-	uri, err := secret.uri(a.shop, email)
+	uri, err := secret.uri(a.shop, string(email))
 	return BegunFactor{secret.text(), uri}, err
 }
 
@@ -275,12 +280,12 @@ func (a *Accounts) knows(ctx context.Context, by Caller, user ids.User, text str
 
 // notice tells a user by e-mail what has happened, once.
 func (a *Accounts) notice(ctx context.Context, tx *sql.Tx, p place.Place, of credential, template string, once sum) error {
-	email, err := a.vault.Open(ctx, of.user, KindEmail, of.email)
+	email, err := of.email()
 	if err != nil {
 		return err
 	}
 	return a.messenger.Add(ctx, tx, p, Message{
-		Event: "factor-" + ids.Event(once.positive()).String(), User: of.user, Template: template, Locale: of.locale, By: KindEmail, To: email,
+		Event: "factor-" + ids.Event(once.positive()).String(), User: of.user, Template: template, Locale: of.locale, By: KindEmail, To: string(email),
 		Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339)},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -33,12 +34,10 @@ const (
 	insertSignIn  = "INSERT INTO sign_ins__ (user_id, id, made_at, outcome, proved_by, session_id, origin) VALUES (?, ?, NOW(3), ?, ?, ?, ?)"
 	boundSignIns  = "SELECT made_at FROM sign_ins__ WHERE user_id = ? ORDER BY made_at DESC LIMIT 1 OFFSET ?"
 	deleteSignIns = "DELETE FROM sign_ins__ WHERE user_id = ? AND made_at <= ?"
-	listSignIns   = "SELECT made_at, outcome, proved_by, session_id, origin FROM sign_ins__ WHERE user_id = ? ORDER BY made_at DESC, id LIMIT ?"
-	sweepSignIns  = "DELETE FROM sign_ins__ WHERE made_at <= NOW(3) - INTERVAL 90 DAY LIMIT ?"
+	listSignIns   = "SELECT s.id, s.made_at, s.outcome, s.proved_by, s.session_id, s.origin, k.key_id, k.wrapped FROM sign_ins__ s " +
+		"LEFT JOIN account_keys__ k ON k.subject_id = s.user_id WHERE s.user_id = ? ORDER BY s.made_at DESC, s.id LIMIT ?"
+	sweepSignIns = "DELETE FROM sign_ins__ WHERE made_at <= NOW(3) - INTERVAL 90 DAY LIMIT ?"
 )
-
-// kindOrigin is what a vault seals the origin of a sign-in as.
-const kindOrigin Kind = "origin"
 
 // deviceNameMax is in characters.
 const deviceNameMax = 100
@@ -69,9 +68,18 @@ func (c Caller) network() string {
 	return netip.PrefixFrom(c.Address, bits).Masked().String()
 }
 
-// origin is the network and the name of the device, sealed. A network has no line break.
-func (a *Accounts) origin(ctx context.Context, user ids.User, by Caller) ([]byte, error) {
-	return a.vault.Seal(ctx, user, kindOrigin, by.network()+"\n"+by.DeviceName)
+// origin is the network and the name of the device, sealed for a row of the history.
+type origin struct {
+	id     int64
+	sealed []byte
+}
+
+// origin seals from where a user signs in. A network has no line break.
+func (c credential) origin(by Caller) (o origin, err error) {
+	drawn := newSeed()
+	o.id = int64(binary.BigEndian.Uint64(drawn[:]) >> 1)
+	o.sealed, err = c.box.Seal(signInField(o.id), []byte(by.network()+"\n"+by.DeviceName))
+	return o, err
 }
 
 // SignInMade is a sign-in as its user sees it.
@@ -86,34 +94,40 @@ type SignInMade struct {
 // SignIns lists the last sign-ins of a user, the newest first.
 func (a *Accounts) SignIns(ctx context.Context, user ids.User) (all []SignInMade, err error) {
 	p := a.at(user)
-	var sealed [][]byte
+	var origins []origin
+	var key vault.Key
 	err = db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
 		var s SignInMade
 		var session int64
-		var origin []byte
-		err := row.Scan(&s.At, &s.Outcome, &s.By, &session, &origin)
+		var of origin
+		err := row.Scan(&of.id, &s.At, &s.Outcome, &s.By, &session, &of.sealed, &key.By, &key.Wrapped)
 		s.Session = ids.Session(session)
-		all, sealed = append(all, s), append(sealed, origin)
+		all, origins = append(all, s), append(origins, of)
 		return err
 	}, listSignIns, user, signInsMax)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("sign-ins", "sign_ins"+p.Suffix, err))
 	}
-	for i, of := range sealed {
-		origin, err := a.vault.Open(ctx, user, kindOrigin, of)
+	if len(all) == 0 {
+		return nil, nil
+	}
+	box, err := a.personal.Adopt(int64(user), key)
+	if err != nil {
+		return nil, erased(err)
+	}
+	for i, of := range origins {
+		plain, err := box.Open(signInField(of.id), of.sealed)
 		if err != nil {
 			return nil, err
 		}
-		all[i].Network, all[i].Device, _ = strings.Cut(origin, "\n")
+		all[i].Network, all[i].Device, _ = strings.Cut(string(plain), "\n")
 	}
 	return all, nil
 }
 
 // note adds a sign-in to the history of a user, and keeps that bounded.
-func (a *Accounts) note(ctx context.Context, in place.Conn, user ids.User, outcome, by string, session ids.Session, origin []byte) error {
-	drawn := newSeed()
-	id := int64(binary.BigEndian.Uint64(drawn[:]) >> 1)
-	if _, err := in.ExecContext(ctx, insertSignIn, user, id, outcome, by, int64(session), origin); err != nil {
+func (a *Accounts) note(ctx context.Context, in place.Conn, user ids.User, outcome, by string, session ids.Session, from origin) error {
+	if _, err := in.ExecContext(ctx, insertSignIn, user, from.id, outcome, by, int64(session), from.sealed); err != nil {
 		return db.WriteError("write sign-in", err)
 	}
 	var last time.Time
@@ -130,12 +144,12 @@ func (a *Accounts) note(ctx context.Context, in place.Conn, user ids.User, outco
 // tellOfDevice tells a user of a sign-in from a device that the account does not know. It keeps back nobody: a shop that sends no
 // messages lets people in.
 func (a *Accounts) tellOfDevice(ctx context.Context, tx *sql.Tx, p place.Place, of credential, by Caller, session ids.Session) error {
-	email, err := a.vault.Open(ctx, of.user, KindEmail, of.email)
+	email, err := of.email()
 	if err != nil {
 		return err
 	}
 	err = a.messenger.Add(ctx, tx, p, Message{
-		Event: "sign-in-" + session.String(), User: of.user, Template: templateNewDevice, Locale: of.locale, By: KindEmail, To: email,
+		Event: "sign-in-" + session.String(), User: of.user, Template: templateNewDevice, Locale: of.locale, By: KindEmail, To: string(email),
 		Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339), "device": strings.TrimSpace(by.DeviceName + " (" + by.network() + ")")},
 	})
 	var refusal *problem.Problem
@@ -146,19 +160,16 @@ func (a *Accounts) tellOfDevice(ctx context.Context, tx *sql.Tx, p place.Place, 
 }
 
 // noteRefusal adds a code that was refused to the history. The refusal counts, whether or not that succeeds.
-func (a *Accounts) noteRefusal(ctx context.Context, by Caller, user ids.User) {
+func (a *Accounts) noteRefusal(ctx context.Context, user ids.User, from origin) {
 	p := a.at(user)
-	origin, err := a.origin(ctx, user, by)
-	if err == nil {
-		_, err = p.Write(ctx, "sign-in", func(tx *sql.Tx) error {
-			in := p.In(tx)
-			held, err := lock(ctx, in, user)
-			if err != nil || held.state == StateErased {
-				return err
-			}
-			return a.note(ctx, in, user, outcomeRefused, "", 0, origin)
-		})
-	}
+	_, err := p.Write(ctx, "sign-in", func(tx *sql.Tx) error {
+		in := p.In(tx)
+		held, err := lock(ctx, in, user)
+		if err != nil || held.state == StateErased {
+			return err
+		}
+		return a.note(ctx, in, user, outcomeRefused, "", 0, from)
+	})
 	if err != nil {
 		a.log.DebugContext(ctx, "a refused code is not in the history", "error", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/catalog/account"
+	"sluice/catalog/internal/vault"
 	"sluice/core/problem"
 	"sluice/core/shard"
 )
@@ -86,8 +87,11 @@ func TestHistoryIsBounded(t *testing.T) {
 	a, ctx := newAccounts(t), t.Context()
 	user := a.member(mia)
 	must(a.signIn(mia, good, "1"))(t)
-	a.exec(user.ID, "INSERT INTO sign_ins__ (user_id, id, made_at, outcome, origin) "+
-		"SELECT user_id, seq, NOW(3) - INTERVAL 100 DAY + INTERVAL seq DAY, outcome, origin FROM sign_ins__ JOIN seq_1_to_99 WHERE user_id = ?", user.ID)
+	for n := range int64(99) {
+		sealed := must(a.vault.Seal(ctx, int64(user.ID), vault.Field{Table: "sign_ins", Column: "origin", Row: n}, []byte("192.0.2.0/24\na tablet")))(t)
+		a.exec(user.ID, "INSERT INTO sign_ins__ (user_id, id, made_at, outcome, origin) "+
+			"VALUES (?, ?, NOW(3) - INTERVAL 99 DAY + INTERVAL ? DAY, 'signed_in', ?)", user.ID, n, n, sealed)
+	}
 	must(a.signIn(mia, good, "2"))(t)
 	all := must(a.SignIns(ctx, user.ID))(t)
 	if len(all) != 100 || all[99].At.Before(all[0].At.Add(-99*24*time.Hour)) {

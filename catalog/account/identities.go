@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/catalog/account/internal/rows"
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -19,7 +20,8 @@ import (
 )
 
 const (
-	listIdentities = "SELECT claim, kind, provider, value_index, value, made_at FROM identities__ WHERE user_id = ? AND kind IS NOT NULL ORDER BY made_at, claim LIMIT ?"
+	listIdentities = "SELECT i.claim, i.kind, i.provider, i.value_index, i.value, i.made_at, k.key_id, k.wrapped FROM identities__ i " +
+		"LEFT JOIN account_keys__ k ON k.subject_id = i.user_id WHERE i.user_id = ? AND i.kind IS NOT NULL ORDER BY i.made_at, i.claim LIMIT ?"
 	clearIdentity  = "UPDATE identities__ SET kind = NULL, provider = '', value_index = NULL, value = NULL WHERE user_id = ? AND claim = ?"
 	hasClaim       = "SELECT 1 FROM identities__ WHERE user_id = ? AND claim = ?"
 	deletePassword = "DELETE FROM credentials__ WHERE user_id = ?"
@@ -59,29 +61,38 @@ type Holder struct {
 // Identities lists the ways in which a user signs in, the oldest first.
 func (a *Accounts) Identities(ctx context.Context, user ids.User) ([]Identity, error) {
 	p := a.at(user)
-	all, err := a.identities(ctx, p.In(p.Writer()), user)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("identities", "identities"+p.Suffix, err))
-	}
-	return all, nil
+	return a.identities(ctx, p.In(p.Writer()), user)
 }
 
 func (a *Accounts) identities(ctx context.Context, in place.Conn, user ids.User) (all []Identity, err error) {
 	var sealed [][]byte
+	var key vault.Key
 	err = db.Rows(ctx, in, func(row *sql.Rows) error {
 		var i Identity
 		var index, value []byte
-		err := row.Scan(&i.ID, &i.Kind, &i.Provider, &index, &value, &i.MadeAt)
+		err := row.Scan(&i.ID, &i.Kind, &i.Provider, &index, &value, &i.MadeAt, &key.By, &key.Wrapped)
 		copy(i.index[:], index)
 		all, sealed = append(all, i), append(sealed, value)
 		return err
 	}, listIdentities, user, identitiesMax)
-	for n := range all {
-		if err == nil {
-			all[n].Value, err = a.vault.Open(ctx, user, all[n].Kind, sealed[n])
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("identities", "identities"+a.at(user).Suffix, err))
 	}
-	return all, err
+	if len(all) == 0 {
+		return nil, nil
+	}
+	box, err := a.personal.Adopt(int64(user), key)
+	if err != nil {
+		return nil, erased(err)
+	}
+	for n := range all {
+		plain, err := box.Open(identityField(all[n].ID), sealed[n])
+		if err != nil {
+			return nil, err
+		}
+		all[n].Value = string(plain)
+	}
+	return all, nil
 }
 
 // addition is an identity that a user has shown to be theirs.
@@ -111,8 +122,11 @@ func (a *Accounts) add(ctx context.Context, who Holder, of addition) (Identity, 
 
 // addOnce does so by one claim. A process may end between any two of its steps: a sweep ends the claim that has no identity then.
 func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Identity, error) {
-	var err error
-	if of.identity, err = a.claim(ctx, of.identity, of.value); err != nil {
+	box, err := a.personal.Box(ctx, int64(who.User))
+	if err != nil {
+		return Identity{}, erased(err)
+	}
+	if of.identity, err = a.claim(ctx, of.identity, of.value, box); err != nil {
 		return Identity{}, err
 	}
 	reopened, err := a.reopenAll(ctx, of.identity)
@@ -137,7 +151,7 @@ func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Ident
 		}
 		before, err := a.identities(ctx, p.In(tx), who.User)
 		if err != nil {
-			return db.WriteError("read identities", err)
+			return err
 		}
 		switch {
 		case slices.ContainsFunc(before, func(i Identity) bool { return i.index == of.index }):
@@ -274,7 +288,7 @@ func (a *Accounts) RemoveIdentity(ctx context.Context, who Holder, id ids.Identi
 		}
 		before, err := a.identities(ctx, p.In(tx), who.User)
 		if err != nil {
-			return db.WriteError("read identities", err)
+			return err
 		}
 		at := slices.IndexFunc(before, func(i Identity) bool { return i.ID == id })
 		switch {

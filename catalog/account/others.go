@@ -71,7 +71,7 @@ func (a *Accounts) Tell(ctx context.Context, user ids.User, n Notice) error {
 		all, err := a.identities(ctx, in, user)
 		at := slices.IndexFunc(all, func(i Identity) bool { return i.Kind == KindEmail })
 		if err != nil || at < 0 {
-			return writeError("read identities", err)
+			return err
 		}
 		row, err := rows.New(in).User(ctx, user)
 		if err != nil {

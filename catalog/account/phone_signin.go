@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 
-	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
 )
@@ -30,15 +29,15 @@ func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration)
 	if len(r.Device) > deviceBytesMax {
 		return Asked{}, errDevice
 	}
-	index := a.vault.Index(KindPhone, string(phone))
-	owner, err := a.owner(ctx, index)
+	index := a.secret.index(KindPhone, string(phone))
+	held, err := a.claimed(ctx, index)
 	if err != nil {
 		return Asked{}, err
 	}
-	if owner == 0 {
-		owner = a.secret.nobody(index)
+	if held.user == 0 {
+		held.user = a.secret.nobody(index)
 	}
-	of, err := a.credentialOf(ctx, owner)
+	of, err := a.credentialOf(ctx, held.user)
 	if err != nil {
 		return Asked{}, err
 	}
@@ -46,6 +45,9 @@ func (a *Accounts) AskPhone(ctx context.Context, by Caller, r PhoneRegistration)
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposePhone, seed: newSeed(), index: index, value: string(phone), Home: r.Home}
+	if held.final {
+		c.value = "" // it is a user's, who may be erased
+	}
 	c.user = a.secret.drawUser(index, r.Home, by.Key)
 	c.nonce = sumOf(a.secret.draws, []byte(purposePhone), number(c.user)).positive()
 	return a.ask(ctx, c, Message{Template: templatePhone, Locale: r.Locale, By: KindPhone, To: string(phone)})
@@ -63,9 +65,9 @@ func (a *Accounts) EnterByPhone(ctx context.Context, by Caller, handle, code str
 		return SignedIn{}, err
 	}
 	return a.enterBy(ctx, by, proven{
-		identity: identity{user: c.user, kind: KindPhone, index: c.index}, value: c.value, Home: c.Home,
-		use: func(ctx context.Context, tx *sql.Tx, p place.Place) error {
-			_, err := a.use(ctx, tx, p, c, key)
+		identity: identity{user: c.user, kind: KindPhone, index: c.index}, value: c.value, spent: c.value == "", Home: c.Home,
+		use: func(ctx context.Context, tx *sql.Tx, p place.Place, forget bool) error {
+			_, err := a.useOnce(ctx, tx, p, c, key, forget)
 			return err
 		},
 	})
@@ -77,18 +79,21 @@ func (a *Accounts) AskSetPhone(ctx context.Context, by Caller, user ids.User, te
 	if err != nil {
 		return Asked{}, err
 	}
-	index := a.vault.Index(KindPhone, string(phone))
+	index := a.secret.index(KindPhone, string(phone))
 	if err := a.mayAsk(ctx, by, KindPhone, string(phone), index, false); err != nil {
 		return Asked{}, err
 	}
-	of, err := a.User(ctx, user, db.Never)
-	if err != nil {
+	of, err := a.credentialOf(ctx, user)
+	switch {
+	case err != nil:
 		return Asked{}, err
+	case of.state == "": // a token may be of a user whom the shop does not know
+		return Asked{}, errUnknown
 	}
 	c := &challenge{purpose: purposeSetPhone, seed: newSeed(), index: index, value: string(phone)}
 	c.user = user
 	c.nonce = sumOf(a.secret.draws, []byte(purposeSetPhone), number(user), index[:], []byte(by.Key)).positive()
-	return a.ask(ctx, c, Message{Template: templatePhone, Locale: of.Locale, By: KindPhone, To: string(phone)})
+	return a.ask(ctx, c, Message{Template: templatePhone, Locale: of.locale, By: KindPhone, To: string(phone)})
 }
 
 // SetPhone gives a user the number that a code was sent to, in the place of the one that the user has. The old number is told of it,

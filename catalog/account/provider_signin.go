@@ -94,9 +94,9 @@ func (a *Accounts) EnterByProvider(ctx context.Context, by Caller, name string, 
 	k, key := a.secret.exchangeOf(f), a.secret.ofKey(by.Key)
 	return a.enterBy(ctx, by, proven{
 		identity: identity{user: k.user, kind: KindProvider, provider: name, index: of.index},
-		value:    of.value(), email: of.Email, Home: Home{f.Region, f.Locale},
-		use: func(ctx context.Context, tx *sql.Tx, p place.Place) error {
-			_, err := a.useExchange(ctx, tx, p, k, key)
+		value:    of.value(), email: of.Email, spent: of.spent, Home: Home{f.Region, f.Locale},
+		use: func(ctx context.Context, tx *sql.Tx, p place.Place, forget bool) error {
+			_, err := a.useExchange(ctx, tx, p, k, key, forget)
 			return err
 		},
 	})
@@ -140,7 +140,7 @@ func (a *Accounts) AddProvider(ctx context.Context, by Caller, who Holder, name 
 	k, key := a.secret.exchangeOf(f), a.secret.ofKey(by.Key)
 	added, err := a.add(ctx, who, addition{
 		identity: identity{user: who.User, kind: KindProvider, provider: name, index: of.index}, value: of.value(),
-		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.useExchange(ctx, tx, p, k, key) },
+		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.useExchange(ctx, tx, p, k, key, true) },
 	})
 	if errors.Is(err, errTaken) {
 		err = errIdentityTaken

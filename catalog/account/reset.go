@@ -36,7 +36,7 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 	if err := a.mayAsk(ctx, by, KindEmail, string(email), index, a.secret.knows(of, by.Device)); err != nil {
 		return Asked{}, err
 	}
-	if email, err = a.mailOf(ctx, of, email); err != nil {
+	if email, err = mailOf(of, email); err != nil {
 		return Asked{}, err
 	}
 	c := &challenge{purpose: purposeReset, decoy: !of.known, seed: newSeed(), index: index}
@@ -50,16 +50,13 @@ func (a *Accounts) AskReset(ctx context.Context, by Caller, address string) (Ask
 }
 
 // mailOf is where messages to an account go: to the address that its owner wrote, because a server may tell apart what is one
-// address here. Who has no account is written to as asked for, and as much is opened for them.
-func (a *Accounts) mailOf(ctx context.Context, of credential, asked Email) (Email, error) {
+// address here. Who has no account is written to as asked for, and as much is sealed for them.
+func mailOf(of credential, asked Email) (Email, error) {
 	if !of.known {
-		of.email = make([]byte, sealedMore+len(asked))
+		_, err := of.box.Seal(identityField(of.claim), []byte(asked))
+		return asked, err
 	}
-	email, err := a.vault.Open(ctx, of.user, KindEmail, of.email)
-	if !of.known {
-		return asked, nil
-	}
-	return Email(email), err
+	return of.email()
 }
 
 // localeDefault is for who is not known.
@@ -87,11 +84,11 @@ func (a *Accounts) Reset(ctx context.Context, by Caller, handle, code, text stri
 	if first, _ := c.mayUse(key); !first {
 		return a.resetAgain(ctx, by, of, given)
 	}
-	email, err := a.vault.Open(ctx, c.user, KindEmail, of.email)
+	email, err := of.email()
 	if err != nil {
 		return "", err
 	}
-	chosen, err := newPassword(text, Email(email))
+	chosen, err := newPassword(text, email)
 	if err != nil {
 		return "", err
 	}
@@ -162,11 +159,11 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 	if !of.known {
 		return errNoPassword
 	}
-	email, err := a.vault.Open(ctx, user, KindEmail, of.email)
+	email, err := of.email()
 	if err != nil {
 		return err
 	}
-	chosen, err := newPassword(next, Email(email))
+	chosen, err := newPassword(next, email)
 	if err != nil {
 		return err
 	}
@@ -187,7 +184,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Caller, user ids.User,
 }
 
 // replacePassword does so for who knows the current one.
-func (a *Accounts) replacePassword(ctx context.Context, of credential, email string, but ids.Session, given, chosen password.Password) error {
+func (a *Accounts) replacePassword(ctx context.Context, of credential, email Email, but ids.Session, given, chosen password.Password) error {
 	right, err := a.hasher.Verify(ctx, given, of.hash)
 	if err == nil && !right { // perhaps this request has changed it already, and its answer was lost
 		if done, err := a.hasher.Verify(ctx, chosen, of.hash); err != nil || done {
@@ -220,7 +217,7 @@ func (a *Accounts) replacePassword(ctx context.Context, of credential, email str
 var errNoPassword = &problem.Problem{Kind: problem.WrongState, Detail: "the user has no password: sign in again, which proves the new session for five minutes"}
 
 // changePassword does in a transaction what a new password means. The transaction holds the user's lock.
-func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email, hash string, but ids.Session) error {
+func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place, of credential, email Email, hash string, but ids.Session) error {
 	done, err := p.In(tx).ExecContext(ctx, setPassword, hash, of.user, of.hash)
 	if err != nil {
 		return db.WriteError("write password", err)
@@ -241,7 +238,7 @@ func (a *Accounts) changePassword(ctx context.Context, tx *sql.Tx, p place.Place
 	}
 	changed := sumOf(a.secret.draws, []byte(hash))
 	return a.messenger.Add(ctx, tx, p, Message{
-		Event: "password-" + ids.Event(changed.positive()).String(), User: of.user, Template: templateChanged, Locale: of.locale, By: KindEmail, To: email,
+		Event: "password-" + ids.Event(changed.positive()).String(), User: of.user, Template: templateChanged, Locale: of.locale, By: KindEmail, To: string(email),
 		Values: map[string]string{"at": a.now().UTC().Format(time.RFC3339)},
 	})
 }

@@ -45,7 +45,7 @@ func (a *Accounts) askSecond(ctx context.Context, by Caller, of credential, rene
 				return db.WriteError("renew hash", err)
 			}
 		}
-		_, err = in.ExecContext(ctx, insertChallenge, k.user, k.nonce, purposeSignIn, false, from[:], none[:], a.secret.seal(k.user, "challenge", nil),
+		_, err = in.ExecContext(ctx, insertChallenge, k.user, k.nonce, purposeSignIn, false, from[:], none[:], []byte{},
 			mark, "", "", int64(challengeLife/time.Second))
 		return writeError("write challenge", err)
 	})
@@ -103,7 +103,7 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if err := a.throttle.code(tries, k.user, by.Address, a.now()); err != nil {
 		return Tokens{}, err
 	}
-	origin, err := a.origin(ctx, k.user, by)
+	origin, err := of.origin(by)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -135,7 +135,7 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	})
 	switch {
 	case errors.Is(err, errCode):
-		a.noteRefusal(ctx, by, k.user)
+		a.noteRefusal(ctx, k.user, origin)
 		return Tokens{}, errCode
 	case err != nil:
 		return Tokens{}, err

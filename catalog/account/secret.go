@@ -1,7 +1,6 @@
 package account
 
 import (
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -24,7 +23,7 @@ import (
 // secretBytes is the length of the shop's secret.
 const secretBytes = 32
 
-// Secret has the keys that follow from the shop's secret. Without it, what the tables have tells no address, and makes no code
+// Secret has the keys that follow from the shop's secret. Without it, the tables tell of no address whose it is, and make no code
 // and no token. It never changes: with another secret nobody could sign in.
 type Secret struct {
 	indexes, codes, sessions, devices, draws, keys []byte
@@ -137,13 +136,11 @@ func (s *Secret) drawSession(user ids.User, key string) ids.Session {
 // ofKey stands for an Idempotency-Key in tables.
 func (s *Secret) ofKey(key string) sum { return sumOf(s.keys, []byte(key)) }
 
-// seal encrypts a value of a user. What is sealed for one purpose and user opens for no other.
+// seal encrypts a value of who is no user yet, or of a seller: values of users are in the vault. What is sealed for one purpose and id
+// opens for no other.
 func (s *Secret) seal(user ids.User, purpose string, value []byte) []byte {
 	return s.values.Seal(nil, nil, value, append(number(user), purpose...)) //nolint:gosec // G407: it makes a random nonce itself
 }
-
-// sealedMore is how much longer a sealed value is: a nonce and a tag.
-const sealedMore = 12 + 16
 
 var errSealed = errors.New("a value that is kept was sealed with another secret, or is damaged")
 
@@ -155,14 +152,14 @@ func (s *Secret) open(user ids.User, purpose string, sealed []byte) ([]byte, err
 	return value, nil
 }
 
-// SealMessage encrypts what a message to a user says. It opens for the same user and row only.
-func (s *Secret) SealMessage(user ids.User, row int64, plain []byte) []byte {
-	return s.seal(user, purposeMessage+string(number(row)), plain)
+// SealMessage encrypts what a message says to somebody who has not shown to be a user. It opens for the same row only.
+func (s *Secret) SealMessage(row int64, plain []byte) []byte {
+	return s.seal(0, purposeMessage+string(number(row)), plain)
 }
 
 // OpenMessage decrypts it.
-func (s *Secret) OpenMessage(user ids.User, row int64, sealed []byte) ([]byte, error) {
-	return s.open(user, purposeMessage+string(number(row)), sealed)
+func (s *Secret) OpenMessage(row int64, sealed []byte) ([]byte, error) {
+	return s.open(0, purposeMessage+string(number(row)), sealed)
 }
 
 // IndexMessage is a keyed hash of what messages are counted by.
@@ -172,35 +169,6 @@ func (s *Secret) IndexMessage(name, value string) [sha256.Size]byte {
 
 // purposeMessage is what the values of messages are sealed for.
 const purposeMessage = "message"
-
-// Vault keeps what is personal of the identities of users.
-type Vault interface {
-	// Seal encrypts a value of a user.
-	Seal(ctx context.Context, user ids.User, kind Kind, value string) ([]byte, error)
-	// Open returns it.
-	Open(ctx context.Context, user ids.User, kind Kind, sealed []byte) (string, error)
-	// Index is the blind index of a value, in the form in which values of the kind are compared.
-	Index(kind Kind, key string) Index
-}
-
-// Vault is a vault whose keys follow from the secret.
-func (s *Secret) Vault() Vault { return secretVault{s} }
-
-type secretVault struct{ *Secret }
-
-// Seal implements Vault.
-func (v secretVault) Seal(_ context.Context, user ids.User, kind Kind, value string) ([]byte, error) {
-	return v.seal(user, string(kind), []byte(value)), nil
-}
-
-// Open implements Vault.
-func (v secretVault) Open(_ context.Context, user ids.User, kind Kind, sealed []byte) (string, error) {
-	value, err := v.open(user, string(kind), sealed)
-	return string(value), err
-}
-
-// Index implements Vault.
-func (v secretVault) Index(kind Kind, key string) Index { return v.index(kind, key) }
 
 // decode decodes base64url without padding, in the one spelling that an encoder writes.
 func decode(text string) ([]byte, bool) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/catalog/account/internal/password"
+	"sluice/catalog/internal/vault"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -19,8 +20,10 @@ import (
 )
 
 const (
-	selectCredential = "SELECT i.value_index, i.value, c.password, c.password_at, u.state, u.locale, COALESCE(f.active, FALSE) FROM credentials__ c JOIN users__ u ON u.user_id = c.user_id " +
-		"JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = c.user_id WHERE c.user_id = ?"
+	selectCredential = "SELECT i.claim, i.value_index, i.value, c.password, c.password_at, u.state, u.locale, COALESCE(f.active, FALSE), " +
+		"k.subject_id IS NOT NULL, k.key_id, k.wrapped FROM users__ u LEFT JOIN credentials__ c ON c.user_id = u.user_id " +
+		"LEFT JOIN identities__ i ON i.user_id = c.user_id AND i.kind = 'email' LEFT JOIN factors__ f ON f.user_id = u.user_id " +
+		"LEFT JOIN account_keys__ k ON k.subject_id = u.user_id WHERE u.user_id = ?"
 	lockUser = "SELECT u.state, c.password, i.value_index, COALESCE(f.active, FALSE), u.created_at <= NOW(3) - INTERVAL ? SECOND FROM users__ u " +
 		"LEFT JOIN credentials__ c ON c.user_id = u.user_id LEFT JOIN identities__ i ON i.user_id = u.user_id AND i.kind = 'email' " +
 		"LEFT JOIN factors__ f ON f.user_id = u.user_id WHERE u.user_id = ? FOR UPDATE"
@@ -56,14 +59,17 @@ var (
 // credential is how a user signs in.
 type credential struct {
 	user   ids.User // nobody's, if the address has no account
-	known  bool
+	known  bool     // there is a password, and so an address
+	claim  ids.Identity
 	index  Index  // of the address
-	email  []byte // sealed
+	sealed []byte // the address
 	hash   string
 	since  int64 // when the password was set, in ms; 0: there is none
 	locale string
 	state  State
-	second bool // the user has a second factor
+	second bool      // the user has a second factor
+	box    vault.Box // of the user
+	keyed  bool      // else nothing was ever sealed, and there is no box
 }
 
 // credential looks up who has an address. It asks the same of MySQL whether or not somebody has.
@@ -78,6 +84,7 @@ func (a *Accounts) credential(ctx context.Context, index Index) (credential, err
 	c, err := a.credentialOf(ctx, user)
 	if err == nil && (!c.known || c.index != index) {
 		c = credential{user: user}
+		c.box, err = a.personal.Pretend(int64(user))
 	}
 	return c, err
 }
@@ -87,18 +94,28 @@ func (a *Accounts) credentialOf(ctx context.Context, user ids.User) (c credentia
 	p := a.at(user)
 	c.user = user
 	var held []byte
-	var since time.Time
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).Scan(&held, &c.email, &c.hash, &since, &c.state, &c.locale, &c.second)
+	var claim sql.Null[ids.Identity]
+	var hash sql.Null[string]
+	var since sql.Null[time.Time]
+	var key vault.Key
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectCredential, user).
+		Scan(&claim, &held, &c.sealed, &hash, &since, &c.state, &c.locale, &c.second, &c.keyed, &key.By, &key.Wrapped)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return c, nil
 	case err != nil:
 		return c, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("credential", "credentials"+p.Suffix, err))
+	case c.state == StateErased:
+		return credential{user: user, state: c.state}, nil
 	}
-	copy(c.index[:], held)
-	c.since = since.UnixMilli()
-	c.known = c.state != StateErased
-	return c, nil
+	if c.known = hash.Valid && claim.Valid; c.known {
+		copy(c.index[:], held)
+		c.claim, c.hash, c.since = claim.V, hash.V, since.V.UnixMilli()
+	}
+	if c.keyed {
+		c.box, err = a.personal.Adopt(int64(user), key)
+	}
+	return c, erased(err)
 }
 
 // SignIn is what somebody signs in with.
@@ -229,11 +246,14 @@ func lock(ctx context.Context, in place.Conn, user ids.User) (of locked, err err
 func (a *Accounts) begin(ctx context.Context, by Caller, c credential, shown string, still func(in place.Conn, held locked) error) (Tokens, error) {
 	user := c.user
 	p, id, from := a.at(user), a.secret.drawSession(user, by.Key), newSeed()
-	origin, err := a.origin(ctx, user, by)
-	if err != nil {
-		return Tokens{}, err
+	var origin origin
+	if c.keyed {
+		var err error
+		if origin, err = c.origin(by); err != nil {
+			return Tokens{}, err
+		}
 	}
-	_, err = p.Write(ctx, "session", func(tx *sql.Tx) error {
+	_, err := p.Write(ctx, "session", func(tx *sql.Tx) error {
 		in := p.In(tx)
 		held, err := lock(ctx, in, user)
 		if err == nil {
@@ -244,6 +264,14 @@ func (a *Accounts) begin(ctx context.Context, by Caller, c credential, shown str
 			return err
 		case held.state != StateActive:
 			return errLocked
+		}
+		if !c.keyed { // the user was made since
+			if c.box, err = a.personal.BoxIn(ctx, tx, int64(user)); err != nil {
+				return err
+			}
+			if origin, err = c.origin(by); err != nil {
+				return err
+			}
 		}
 		return a.write(ctx, tx, p, newSession{of: c, id: id, seed: from, provedBy: shown, by: by, origin: origin, settled: held.settled})
 	})
@@ -263,7 +291,7 @@ type newSession struct {
 	seed     seed
 	provedBy string
 	by       Caller
-	origin   []byte
+	origin   origin
 	settled  bool // its user is no new one
 }
 

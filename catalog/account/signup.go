@@ -13,6 +13,7 @@ import (
 	"sluice/catalog/account/internal/password"
 	"sluice/catalog/account/internal/rows"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/vault"
 	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
@@ -23,10 +24,10 @@ import (
 const (
 	insertChallenge = "INSERT INTO challenges__ (user_id, nonce, purpose, decoy, seed, value_index, value, password, region, locale, ends_at) " +
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(3) + INTERVAL ? SECOND)"
-	selectChallenge = "SELECT purpose, decoy, seed, value_index, value, password, region, locale, used_by, ends_at FROM challenges__ " +
-		"WHERE user_id = ? AND nonce = ?"
+	selectChallenge = "SELECT c.purpose, c.decoy, c.seed, c.value_index, c.value, c.password, c.region, c.locale, c.used_by, c.ends_at, k.key_id, k.wrapped " +
+		"FROM challenges__ c LEFT JOIN account_keys__ k ON k.subject_id = c.user_id WHERE c.user_id = ? AND c.nonce = ?"
 	tryChallenge = "UPDATE challenges__ SET tries = tries + 1 WHERE user_id = ? AND nonce = ? AND purpose = ? AND tries < ? AND ends_at > NOW(3)"
-	useChallenge = "UPDATE challenges__ SET used_by = ? WHERE user_id = ? AND nonce = ? AND used_by IS NULL"
+	useChallenge = "UPDATE challenges__ SET used_by = ?, value = IF(?, '', value) WHERE user_id = ? AND nonce = ? AND used_by IS NULL"
 
 	insertCredential = "INSERT INTO credentials__ (user_id, password, password_at) VALUES (?, ?, NOW(3))"
 )
@@ -122,7 +123,10 @@ var passwordRefused = problem.NewKind(problem.Kind{
 // ask writes a challenge and its message. A repetition of a request finds its first challenge, and sends nothing.
 func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, error) {
 	p := a.at(c.user)
-	sealed := a.secret.seal(c.user, "challenge", []byte(c.value))
+	sealed, err := a.sealChallenge(ctx, c.challengeKey, c.purpose, []byte(c.value))
+	if err != nil {
+		return Asked{}, err
+	}
 	drawn := sumOf(a.secret.draws, []byte("message"), c.seed[:]) // a later challenge under the same key has a message of its own
 	m.Event, m.Within = "challenge-"+ids.Event(drawn.positive()).String(), challengeLife
 	m.Values = map[string]string{}
@@ -136,7 +140,7 @@ func (a *Accounts) ask(ctx context.Context, c *challenge, m Message) (Asked, err
 		m.Values["code"] = a.secret.code(c.challengeKey, c.purpose, c.seed)
 		m.Values["minutes"] = strconv.Itoa(int(challengeLife / time.Minute))
 	}
-	_, err := p.Write(ctx, "challenge", func(tx *sql.Tx) error {
+	_, err = p.Write(ctx, "challenge", func(tx *sql.Tx) error {
 		held, err := lock(ctx, p.In(tx), c.user)
 		switch {
 		case err != nil:
@@ -173,8 +177,9 @@ func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, 
 	c := &challenge{challengeKey: k}
 	var seed, index, sealed []byte
 	var ends time.Time
+	var key vault.Key
 	err := in.QueryRowContext(ctx, selectChallenge, k.user, k.nonce).
-		Scan(&c.purpose, &c.decoy, &seed, &index, &sealed, &c.password, &c.Region, &c.Locale, &c.usedBy, &ends)
+		Scan(&c.purpose, &c.decoy, &seed, &index, &sealed, &c.password, &c.Region, &c.Locale, &c.usedBy, &ends, &key.By, &key.Wrapped)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ends, err
 	}
@@ -183,7 +188,7 @@ func (a *Accounts) challenge(ctx context.Context, in place.Conn, p place.Place, 
 	}
 	copy(c.seed[:], seed)
 	copy(c.index[:], index)
-	value, err := a.secret.open(k.user, "challenge", sealed)
+	value, err := a.openChallenge(k, c.purpose, sealed, key)
 	if err != nil {
 		return nil, ends, err
 	}
@@ -238,9 +243,15 @@ func (a *Accounts) tried(ctx context.Context, p place.Place, k challengeKey, of 
 	return c, n == 1, nil
 }
 
-// use notes in the transaction of its effect that a challenge is used. It reports false if it was before, by the same request.
+// use notes in the transaction of its effect that a challenge is used, and forgets where it went. It reports false if it was before, by
+// the same request.
 func (a *Accounts) use(ctx context.Context, tx *sql.Tx, p place.Place, c *challenge, key sum) (first bool, err error) {
-	done, err := p.In(tx).ExecContext(ctx, useChallenge, key[:], c.user, c.nonce)
+	return a.useOnce(ctx, tx, p, c, key, true)
+}
+
+// useOnce is use. Unless it forgets, repetitions of the request have the value too.
+func (a *Accounts) useOnce(ctx context.Context, tx *sql.Tx, p place.Place, c *challenge, key sum, forget bool) (first bool, err error) {
+	done, err := p.In(tx).ExecContext(ctx, useChallenge, key[:], forget, c.user, c.nonce)
 	if err != nil {
 		return false, db.WriteError("use a code", err)
 	}
@@ -267,11 +278,18 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	if err != nil {
 		return User{}, err
 	}
+	if first, _ := c.mayUse(key); !first { // the same request has made the user
+		return a.User(ctx, c.user, db.Never)
+	}
 	verdict, err := a.assess(ctx, by, c.user, c.Home, Email(c.value).Domain())
 	if err != nil {
 		return User{}, err
 	}
-	mine, err := a.claim(ctx, identity{user: c.user, kind: KindEmail, index: c.index}, c.value)
+	made, err := a.personal.Make(ctx, int64(c.user))
+	if err != nil {
+		return User{}, err
+	}
+	mine, err := a.claim(ctx, identity{user: c.user, kind: KindEmail, index: c.index}, c.value, made.Box)
 	if err != nil {
 		return User{}, err
 	}
@@ -280,7 +298,7 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 		if first, err = a.use(ctx, tx, p, c, key); err != nil || !first {
 			return err
 		}
-		if err := a.makeUser(ctx, tx, p, c.user, c.Home, mine, verdict); err != nil {
+		if err := a.makeUser(ctx, tx, p, made, c.Home, mine, verdict); err != nil {
 			return err
 		}
 		if _, err := p.In(tx).ExecContext(ctx, insertCredential, c.user, c.password); err != nil {
@@ -298,14 +316,17 @@ func (a *Accounts) Verify(ctx context.Context, by Caller, handle, code string) (
 	return a.User(ctx, c.user, db.Never)
 }
 
-// makeUser makes a user who has an identity and was assessed.
-func (a *Accounts) makeUser(ctx context.Context, tx *sql.Tx, p place.Place, user ids.User, home Home, has identity, v assess.Verdict) error {
-	state := stateAfter(v)
+// makeUser makes a user who has a key and an identity, and was assessed.
+func (a *Accounts) makeUser(ctx context.Context, tx *sql.Tx, p place.Place, key vault.Made, home Home, has identity, v assess.Verdict) error {
+	user, state := has.user, stateAfter(v)
+	if err := has.write(ctx, p.In(tx)); err != nil { // first, so that others who want the same find it early
+		return err
+	}
 	err := rows.New(p.In(tx)).InsertUser(ctx, rows.InsertUserParams{UserID: user, State: string(state), Region: home.Region, Locale: home.Locale})
 	if err != nil {
 		return db.WriteError("write user", err)
 	}
-	if err := has.write(ctx, p.In(tx)); err != nil {
+	if err := a.personal.Insert(ctx, tx, key); err != nil {
 		return err
 	}
 	if err := a.assessor.Note(ctx, tx, signUp(user), v); err != nil {

@@ -47,7 +47,6 @@ type Accounts struct {
 	databases *place.Databases
 	acts      audit.Log
 	secret    *Secret
-	vault     Vault
 	personal  *vault.Vault
 	signer    Signer
 	messenger Messenger
@@ -71,9 +70,6 @@ func New(cfg Config) *Accounts {
 	}
 	if a.assessor == nil {
 		a.assessor = everybody{}
-	}
-	if a.secret != nil {
-		a.vault = a.secret.Vault()
 	}
 	return a
 }

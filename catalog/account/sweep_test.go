@@ -47,7 +47,7 @@ func TestSweepReadsPendingFactorsOnly(t *testing.T) {
 	a := newAccounts(t)
 	p := a.databases.All(shard.Users)[0]
 	for _, statement := range []string{
-		"INSERT INTO factors__ (user_id, secret, active, codes, made_by, made_at) SELECT seq, '', seq > 3, '', '', NOW(3) - INTERVAL 2 DAY FROM seq_1_to_3000",
+		"INSERT INTO factors__ (user_id, secret, active, codes, made_by, made_at) SELECT seq, X'01', seq > 3, '', '', NOW(3) - INTERVAL 2 DAY FROM seq_1_to_3000",
 		"ANALYZE TABLE factors__",
 	} {
 		if _, err := p.In(p.Writer()).ExecContext(t.Context(), statement); err != nil {

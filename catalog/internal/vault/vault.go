@@ -189,10 +189,45 @@ func (v *Vault) Box(ctx context.Context, subject int64) (Box, error) {
 	if !errors.Is(err, sql.ErrNoRows) {
 		return box, err
 	}
-	if err := v.make(ctx, v.place(subject), subject); err != nil {
-		return Box{}, err
+	box, made, err := v.make(ctx, subject)
+	if err != nil || made {
+		return box, err
 	}
 	return v.find(ctx, subject) // of several that make it at once, one did
+}
+
+// BoxIn is the box of a subject who has a key, for who is in a transaction already and has none. If the key is not remembered, the
+// transaction is asked: it must be one of the subject's place.
+func (v *Vault) BoxIn(ctx context.Context, tx *sql.Tx, subject int64) (Box, error) {
+	if key := v.opened.get(subject); key != nil {
+		return Box{v, subject, key}, nil
+	}
+	box, err := v.read(ctx, v.place(subject).In(tx), subject)
+	if errors.Is(err, sql.ErrNoRows) {
+		return box, fmt.Errorf("subject %d has no key: %w", subject, stock.ErrNotApplied)
+	}
+	return box, err
+}
+
+// Pretend is a box for who is no subject. It takes as long as one of a subject whose key was read, so that time does not tell the two
+// apart.
+func (v *Vault) Pretend(subject int64) (Box, error) {
+	subject = ^subject // whose id no subject has
+	key := v.opened.get(subject)
+	if key == nil {
+		var plain [dataKeyBytes]byte
+		_, _ = rand.Read(plain[:]) // it never fails
+		_, with := v.Ring.primary()
+		_, err := with.Encrypt(plain[:], v.aboutKey(subject))
+		if err == nil {
+			key, err = newKey(plain[:])
+		}
+		if err != nil {
+			return Box{}, fmt.Errorf("key of subject %d: %w", subject, err)
+		}
+	}
+	v.opened.put(subject, key)
+	return Box{v, subject, key}, nil
 }
 
 // find finds the key of a subject, or returns sql.ErrNoRows. It is always read from the writer: a replica may still have a
@@ -202,13 +237,17 @@ func (v *Vault) find(ctx context.Context, subject int64) (Box, error) {
 		return Box{v, subject, key}, nil
 	}
 	p := v.place(subject)
+	return v.read(ctx, p.In(p.Writer()), subject)
+}
+
+func (v *Vault) read(ctx context.Context, in place.Conn, subject int64) (Box, error) {
 	var k Key
-	err := p.In(p.Writer()).QueryRowContext(ctx, v.statements.read, subject).Scan(&k.By, &k.Wrapped)
+	err := in.QueryRowContext(ctx, v.statements.read, subject).Scan(&k.By, &k.Wrapped)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Box{}, err
 	case err != nil:
-		return Box{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("key", v.Owner+"_keys"+p.Suffix, err))
+		return Box{}, fmt.Errorf("%w: %w", stock.ErrNotApplied, db.ReadError("key", v.Owner+"_keys"+v.place(subject).Suffix, err))
 	}
 	return v.Adopt(subject, k)
 }
@@ -219,13 +258,15 @@ type Key struct {
 	Wrapped []byte
 }
 
-// Adopt is the box of a subject whose key the caller has read from the writer, in one query with rows of its own.
+// Adopt is the box of a subject whose key the caller has just read from the writer, in one query with rows of its own. From then on the
+// key is remembered.
 func (v *Vault) Adopt(subject int64, k Key) (Box, error) {
 	if !k.By.Valid {
 		v.opened.forget(subject)
 		return Box{}, ErrErased
 	}
 	if key := v.opened.get(subject); key != nil {
+		v.opened.put(subject, key)
 		return Box{v, subject, key}, nil
 	}
 	plain, err := v.Ring.unwrap(k.By.V, k.Wrapped, v.aboutKey(subject))
@@ -241,31 +282,67 @@ func (v *Vault) Adopt(subject int64, k Key) (Box, error) {
 	return Box{v, subject, key}, nil
 }
 
-// make makes the key of a subject that has none.
-func (v *Vault) make(ctx context.Context, p place.Place, subject int64) error {
+// Made is a key that nobody has yet.
+type Made struct {
+	Box
+
+	by      uint32 // the key of the file that wraps it
+	wrapped []byte
+}
+
+// Make makes a key for who becomes a subject. Insert gives it to the subject: what was sealed before opens then.
+func (v *Vault) Make(ctx context.Context, subject int64) (m Made, err error) {
 	var plain [dataKeyBytes]byte
 	_, _ = rand.Read(plain[:]) // it never fails
+	defer clear(plain[:])
 	by, with := v.Ring.primary()
-	wrapped, err := with.Encrypt(plain[:], v.aboutKey(subject))
-	clear(plain[:])
+	m.by = by
+	if m.wrapped, err = with.Encrypt(plain[:], v.aboutKey(subject)); err != nil {
+		return m, fmt.Errorf("wrap a key: %w: %w", stock.ErrNotApplied, err)
+	}
+	if err := v.prove(ctx, v.place(subject), by, with); err != nil {
+		return m, err
+	}
+	key, err := newKey(plain[:])
 	if err != nil {
-		return fmt.Errorf("wrap a key: %w: %w", stock.ErrNotApplied, err)
+		return m, fmt.Errorf("key of subject %d: %w", subject, err)
 	}
-	if err := v.prove(ctx, p, by, with); err != nil {
-		return err
-	}
-	_, err = p.In(p.Writer()).ExecContext(ctx, v.statements.insert, subject, by, wrapped)
-	switch db.Answer(err) {
-	case db.AnswerDuplicate:
+	m.Box = Box{v, subject, key}
+	return m, nil
+}
+
+// Insert gives a subject its key, in the transaction that makes the subject.
+func (v *Vault) Insert(ctx context.Context, tx *sql.Tx, m Made) error {
+	return v.insert(ctx, v.place(m.subject).In(tx), m)
+}
+
+func (v *Vault) insert(ctx context.Context, in place.Conn, m Made) error {
+	_, err := in.ExecContext(ctx, v.statements.insert, m.subject, m.by, m.wrapped)
+	switch {
+	case err == nil:
 		return nil
-	case db.AnswerNoReference:
-		return fmt.Errorf("make a key: %w: key %d was dropped: give this process the file of the others", stock.ErrNotApplied, by)
+	case db.Answer(err) == db.AnswerNoReference:
+		return fmt.Errorf("make a key: %w: key %d was dropped: give this process the file of the others", stock.ErrNotApplied, m.by)
 	}
+	return db.WriteError("make a key", err)
+}
+
+// make makes the key of a subject that has none, and reports whether it was the first to do so.
+func (v *Vault) make(ctx context.Context, subject int64) (box Box, made bool, err error) {
+	m, err := v.Make(ctx, subject)
 	if err != nil {
-		return db.WriteError("make a key", err)
+		return box, false, err
+	}
+	p := v.place(subject)
+	switch err = v.insert(ctx, p.In(p.Writer()), m); {
+	case db.Answer(err) == db.AnswerDuplicate:
+		return box, false, nil
+	case err != nil:
+		return box, false, err
 	}
 	v.step("made")
-	return nil
+	v.opened.put(subject, m.key)
+	return m.Box, true, nil
 }
 
 func newKey(plain []byte) (tink.AEAD, error) { return subtle.NewAESGCM(plain) }
