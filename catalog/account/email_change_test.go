@@ -3,6 +3,7 @@ package account_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -150,6 +151,7 @@ func TestFirstAddress(t *testing.T) {
 	challenge, code := a.askEmail(in.User, mia, "1", &chosen)
 	late, lateCode := a.askEmail(in.User, miaNext, "late", &chosen)
 	other := another
+	same, sameCode := a.askEmail(in.User, mia, "same", &other)
 	_, err = a.AskSetEmail(ctx, from("ask 1"), in.User, mia, &other)
 	refused(t, "the key with another password", err, "mismatch")
 	must(a.SetEmail(ctx, from("1"), who, challenge, code))(t)
@@ -159,6 +161,8 @@ func TestFirstAddress(t *testing.T) {
 	if signed := must(a.signIn(mia, good, "s"))(t); signed.User != in.User || len(a.live(in.User)) != 2 {
 		t.Errorf("user %d, %d sessions", signed.User, len(a.live(in.User)))
 	}
+	_, err = a.SetEmail(ctx, from("same"), who, same, sameCode)
+	refused(t, "another password with the same address", err, "wrong_state")
 	_, err = a.SetEmail(ctx, from("late"), who, late, lateCode)
 	refused(t, "another password with another address", err, "wrong_state")
 	_, err = a.AskSetEmail(ctx, from("both"), in.User, miaNext, &chosen)
@@ -182,11 +186,14 @@ func TestAddressesChangeAtOnce(t *testing.T) {
 	who := account.Holder{User: user.ID}
 	var group errgroup.Group
 	addresses := []string{"a@example.net", "b@example.net", "c@example.net"}
-	for _, address := range addresses {
-		challenge, code := a.askEmail(user.ID, address, address, nil)
+	var asked [3][2]string
+	for i, address := range addresses { // before any is answered, which sends messages too
+		asked[i][0], asked[i][1] = a.askEmail(user.ID, address, address, nil)
+	}
+	for i, address := range addresses {
 		group.Go(func() error {
 			for {
-				_, err := a.SetEmail(t.Context(), from(address), who, challenge, code)
+				_, err := a.SetEmail(t.Context(), from(address), who, asked[i][0], asked[i][1])
 				if errors.Is(err, stock.ErrNotApplied) && t.Context().Err() == nil { // as a client repeats it
 					continue
 				}
@@ -272,5 +279,39 @@ func TestOldAddressBehindANewOne(t *testing.T) {
 			t.Errorf("behind %s %v are left", what, live)
 		}
 		must(a.signIn(miaNext, good, "new"))(t)
+	}
+}
+
+// A session that its owner ends while it changes how they sign in changes nothing.
+func TestEndedSessionChangesNoWayIn(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(a *accounts, thief account.Holder, phone ids.Identity) error{
+		"an address": func(a *accounts, thief account.Holder, _ ids.Identity) error {
+			_, err := a.setEmail(thief, miaNext, "change")
+			return err
+		},
+		"a removal": func(a *accounts, thief account.Holder, phone ids.Identity) error {
+			return a.RemoveIdentity(a.t.Context(), thief, phone)
+		},
+	} {
+		a := newAccounts(t)
+		user := a.member(mia)
+		in := must(a.signIn(mia, good, "thief"))(t)
+		thief := account.Holder{User: user.ID, Session: in.Session}
+		asked := must(a.AskSetPhone(t.Context(), from("phone"), user.ID, miaPhone, ""))(t)
+		phone := must(a.SetPhone(t.Context(), from("phone"), thief, asked.Challenge, a.last("sign_in_code").Values["code"]))(t).ID
+		ended := false
+		a.Stop(func(step string) {
+			if step == "reopened" && !ended {
+				ended = true
+				asked := must(a.AskReset(t.Context(), from("ask"), mia))(t)
+				must(a.Reset(t.Context(), from("reset"), asked.Challenge, a.last("reset_password").Values["code"], another))(t)
+			}
+		})
+		before := must(a.Identities(t.Context(), user.ID))(t)
+		refused(t, what, change(a, thief, phone), "step_up_required")
+		if after := must(a.Identities(t.Context(), user.ID))(t); !ended || !slices.Equal(after, before) {
+			t.Errorf("%s: %+v, want %+v", what, after, before)
+		}
 	}
 }

@@ -142,6 +142,9 @@ func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Ident
 		if err == nil {
 			err = may(held.state)
 		}
+		if err == nil {
+			err = a.stays(ctx, p.In(tx), who)
+		}
 		if err != nil {
 			return err
 		}
@@ -155,6 +158,9 @@ func (a *Accounts) addOnce(ctx context.Context, who Holder, of *addition) (Ident
 		}
 		switch {
 		case slices.ContainsFunc(before, func(i Identity) bool { return i.index == of.index }):
+			if first && of.password != "" { // another code brought the address, with its password
+				return passwordFault(true)
+			}
 			return nil
 		case !first: // it was given up since the same request made it
 			return errCode
@@ -283,6 +289,9 @@ func (a *Accounts) RemoveIdentity(ctx context.Context, who Holder, id ids.Identi
 	_, err = p.Write(ctx, "end of an identity", func(tx *sql.Tx) error {
 		removed = nil
 		held, err := lock(ctx, p.In(tx), who.User)
+		if err == nil {
+			err = a.stays(ctx, p.In(tx), who)
+		}
 		if err != nil {
 			return err
 		}

@@ -61,6 +61,22 @@ func (a *Accounts) Proved(ctx context.Context, who auth.Identity) error {
 	return nil
 }
 
+// stays refuses a session that has ended since its request began, under the user's lock: who ends the sessions of a thief also ends what
+// they have under way. A caller of no session is none that a route lets so far.
+func (a *Accounts) stays(ctx context.Context, in place.Conn, who Holder) error {
+	if who.Session == 0 {
+		return nil
+	}
+	err := in.QueryRowContext(ctx, selectProof, who.User, int64(who.Session)).Scan(new([]byte))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return errProve
+	case err != nil:
+		return db.WriteError("read session", err)
+	}
+	return nil
+}
+
 // prove notes that a session was proved.
 func (a *Accounts) prove(ctx context.Context, in place.Conn, user ids.User, session ids.Session, by string, request sum) error {
 	done, err := in.ExecContext(ctx, proveSession, by, request[:], user, int64(session))

@@ -64,6 +64,8 @@ func adviceOnMySQL(err error) string {
 		return "MySQL has as many connections as it may have: raise max_connections, or the user's limit, or lower --mysql-conns-max of edges and persisters"
 	case db.AnswerPrepared:
 		return "MySQL has as many prepared statements as it may have: raise max_prepared_stmt_count, or see whose they are"
+	case db.AnswerReprepare:
+		return "MySQL cannot hold the tables of a statement: raise table_definition_cache and table_open_cache above the number of tables"
 	case db.AnswerNoTable, db.AnswerNoColumn:
 		return "The schema is missing, or older than this program: run sluice migrate"
 	}

@@ -33,6 +33,7 @@ const (
 	AnswerLockTimeout        uint16 = 1205 // ER_LOCK_WAIT_TIMEOUT
 	AnswerDeadlock           uint16 = 1213 // ER_LOCK_DEADLOCK
 	AnswerUserLimit          uint16 = 1226 // ER_USER_LIMIT_REACHED
+	AnswerNoStatement        uint16 = 1243 // ER_UNKNOWN_STMT_HANDLER: a proxy has lost the prepared statement
 	AnswerOutOfRange         uint16 = 1264 // ER_WARN_DATA_OUT_OF_RANGE
 	AnswerTruncated          uint16 = 1265 // WARN_DATA_TRUNCATED
 	AnswerOption             uint16 = 1290 // ER_OPTION_PREVENTS_STATEMENT: read_only is one
@@ -43,6 +44,7 @@ const (
 	AnswerReferenced         uint16 = 1451 // ER_ROW_IS_REFERENCED_2: a foreign key refers to the row
 	AnswerNoReference        uint16 = 1452 // ER_NO_REFERENCED_ROW_2: a foreign key refers to no row
 	AnswerPrepared           uint16 = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
+	AnswerReprepare          uint16 = 1615 // ER_NEED_REPREPARE: the tables of the statement leave table_definition_cache again and again
 	AnswerResultRange        uint16 = 1690 // ER_DATA_OUT_OF_RANGE
 	AnswerNoPassword         uint16 = 1698 // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
 	AnswerReadOnlySession    uint16 = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION

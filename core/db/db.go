@@ -128,7 +128,7 @@ func (m Config) connector() (connector, error) {
 	if err != nil {
 		return connector{}, errors.New("configure mysql: the driver refuses the DSN") // its error may quote the password
 	}
-	return newConnector(inner, m.Timeout), nil
+	return newConnector(inner, m.Timeout, m.ConnsMax), nil
 }
 
 // NameIn is the name that a database has at its server, by a DSN of it. Its error never shows the DSN.

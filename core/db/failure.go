@@ -50,7 +50,7 @@ func FailureOf(err error) Failure {
 		return FailureDeadlock
 	case AnswerLockTimeout, AnswerLocked:
 		return FailureLockTimeout
-	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit, AnswerPrepared:
+	case AnswerTooManyConnections, AnswerUserConnections, AnswerUserLimit, AnswerPrepared, AnswerNoStatement, AnswerReprepare:
 		return FailureBusy
 	case AnswerShutdown, AnswerInterrupted, AnswerKilled, AnswerStatementTimeout, AnswerQueryTimeout:
 		return FailureInterrupted

@@ -33,6 +33,8 @@ func TestFailureOf(t *testing.T) {
 		{answer(1205), db.FailureLockTimeout},
 		{answer(1040), db.FailureBusy},
 		{answer(1461), db.FailureBusy},
+		{answer(1243), db.FailureBusy},        // the proxy has lost the statement
+		{answer(1615), db.FailureBusy},        // table_definition_cache is too small
 		{answer(1053), db.FailureInterrupted}, // shutting down
 		{answer(1927), db.FailureInterrupted}, // killed, MariaDB
 		{answer(1969), db.FailureInterrupted}, // max_statement_time, MariaDB

@@ -3,8 +3,10 @@ package db
 import "slices"
 
 const (
-	// keptMax bounds the statements that a connection keeps. A server has room for 16,382 by default, of all connections together.
-	keptMax = 64
+	// keptMax bounds the statements that a connection keeps, and keptOfAll those of a pool. A server has room for 16,382 by default, of all
+	// pools together.
+	keptMax   = 64
+	keptOfAll = 1024
 	// keptBytesMax is the length of the longest text that is kept. Longer ones have lists, and come once.
 	keptBytesMax = 4 << 10
 )
@@ -13,6 +15,7 @@ const (
 // each call, and closes it after that: this saves one of two round trips. One connection is used by one goroutine at a time.
 type kept struct {
 	all  []*toldStatement
+	most int
 	over bool // the server has no room: nothing is kept any more
 }
 
@@ -41,7 +44,7 @@ func (k *kept) put(s *toldStatement) *toldStatement {
 		return s
 	}
 	k.all = append(k.all, s)
-	if len(k.all) <= keptMax {
+	if len(k.all) <= k.most {
 		return nil
 	}
 	first := k.all[0]

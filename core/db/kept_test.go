@@ -133,7 +133,8 @@ func TestStatementsAreKept(t *testing.T) {
 	}
 }
 
-// TestServerWithoutRoomForStatements asks a server that has room for a few. A connection gives back what it keeps, to itself and to others.
+// TestServerWithoutRoomForStatements asks a server that has room for a few. The connection that is refused gives back what it keeps, to
+// itself and to others.
 func TestServerWithoutRoomForStatements(t *testing.T) {
 	t.Parallel()
 	server, dsn := servicetest.PrivateDatabase(t)

@@ -79,7 +79,7 @@ func FuzzServer(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := newConnector(inner, time.Minute).Connect(t.Context())
+		conn, err := newConnector(inner, time.Minute, 1).Connect(t.Context())
 		if err != nil {
 			return
 		}

@@ -60,13 +60,14 @@ type connector struct {
 	transactions string
 	settings     string
 	timeout      time.Duration
+	kept         int // prepared statements of a connection
 }
 
 // newConnector makes a wait for a lock end before the driver gives up the connection. Then the server's answer says
 // that the statement did nothing.
-func newConnector(inner driver.Connector, timeout time.Duration) connector {
+func newConnector(inner driver.Connector, timeout time.Duration, connsMax int) connector {
 	lockWait := max(1, int(timeout/time.Second)-1)
-	return connector{inner, sessionTransactions, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout}
+	return connector{inner, sessionTransactions, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout, max(1, min(keptMax, keptOfAll/connsMax))}
 }
 
 // Connect implements driver.Connector. Its error names the server, and says if the server was silent.
@@ -81,7 +82,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, &config.ServerError{Server: "MySQL", Err: w.told(err)}
 	}
-	return told{conn, w, new(kept)}, nil
+	return told{conn, w, &kept{most: c.kept}}, nil
 }
 
 var errIncomplete = errors.New("the driver lacks what database/sql knows of")

@@ -39,7 +39,7 @@ func (r *refusing) Driver() driver.Driver { return nil }
 func TestRefusedSessionIsClosed(t *testing.T) {
 	t.Parallel()
 	server := &refusing{}
-	conn, err := newConnector(server, time.Second).Connect(t.Context())
+	conn, err := newConnector(server, time.Second, 1).Connect(t.Context())
 	if conn != nil || !errors.Is(err, errSetting) || server.closed != 1 {
 		t.Errorf("connection %v, error %v, closed %d times", conn, err, server.closed)
 	}
@@ -60,7 +60,7 @@ func (silent) Connect(ctx context.Context) (driver.Conn, error) {
 // TestSilenceIsToldBeforeTheContextEnds: the timeout of the driver may be seen first, and says less.
 func TestSilenceIsToldBeforeTheContextEnds(t *testing.T) {
 	t.Parallel()
-	_, err := newConnector(silent{}, time.Hour).Connect(t.Context())
+	_, err := newConnector(silent{}, time.Hour, 1).Connect(t.Context())
 	if server := new(config.ServerError); !config.Silent(err) || !errors.As(err, &server) || server.Server != "MySQL" {
 		t.Errorf("a server that answers nothing: %v", err)
 	}
