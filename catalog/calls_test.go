@@ -398,13 +398,13 @@ func (c *callCounter) callsOfPhones() {
 	me := tokens["access_token"]
 	c.call(request{"GET", "/v1/me/identities", "", me, http.StatusOK, 2, 0, ""})
 	asked = c.call(request{"POST", "/v1/me/phone_codes", `{"phone":"` + bob + `"}`, me, http.StatusAccepted, 11, 2, ""})
-	set2 := c.call(request{"POST", "/v1/me/phone_codes/" + asked["challenge_id"], `{"code":"` + c.codeTo(bob, "sign_in_code") + `"}`, me, http.StatusOK, 20, 1, set})
+	set2 := c.call(request{"POST", "/v1/me/phone_codes/" + asked["challenge_id"], `{"code":"` + c.codeTo(bob, "sign_in_code") + `"}`, me, http.StatusOK, 21, 1, set})
 	c.call(request{"DELETE", "/v1/me/identities/" + set2["identity_id"], "", me, http.StatusConflict, 3, 0, "/v1/me/identities/{identity_id}"})
 	const email, address = "/v1/me/email_codes", "/v1/me/email_codes/{challenge_id}"
 	asked = c.call(request{"POST", email, `{"email":"ann@example.org","password":"correct horse battery staple"}`, me, http.StatusAccepted, 12, 2, ""})
-	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.org", "verify_email") + `"}`, me, http.StatusOK, 16, 1, address})
+	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.org", "verify_email") + `"}`, me, http.StatusOK, 17, 1, address})
 	asked = c.callUnder("other", request{"POST", email, `{"email":"ann@example.net"}`, me, http.StatusAccepted, 12, 2, ""})
-	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.net", "verify_email") + `"}`, me, http.StatusOK, 22, 1, address})
+	c.call(request{"POST", email + "/" + asked["challenge_id"], `{"code":"` + c.codeTo("ann@example.net", "verify_email") + `"}`, me, http.StatusOK, 23, 1, address})
 }
 
 // callsOfProviders counts what a sign-in at a provider costs: nothing before the provider has sent somebody back. Then it is looked for
@@ -429,7 +429,7 @@ func (c *callCounter) callsOfProviders() {
 		c.t.Fatal(err)
 	}
 	c.keyOf(user) // else its key is asked for, too
-	c.call(request{"POST", path(identities), second, me, http.StatusOK, 15, 2, identities})
+	c.call(request{"POST", path(identities), second, me, http.StatusOK, 16, 2, identities})
 }
 
 // callsOfAssessments counts what a decision costs: the assessment, the claim or the decision, two of the audit log, and the
