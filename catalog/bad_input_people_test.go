@@ -189,6 +189,7 @@ func member(t *testing.T, body, name string) string {
 func (i *intruder) returns() {
 	c, personThere := i.contract, providertest.Person{ID: "intruder-there", Name: "Ina"}
 	back := c.comesBack(flows, "", atHome, c.outside.plain, personThere)
+	open := c.comesBack("/v1/providers/open/flows", "", atHome, c.outside.open, personThere)
 	mine := c.comesBack(myFlows, i.mia.token, "", c.outside.plain, personThere)
 	i.unchanged("returns of other flows", func() {
 		for _, a := range []attempt{
@@ -199,7 +200,7 @@ func (i *intruder) returns() {
 			{what: "with another state", path: byProvider, body: strings.Replace(back, `"state":"`, `"state":"x`, 1)},
 			{what: "with the state of another flow", path: byProvider, body: strings.Replace(back, member(i.t, back, "state"), member(i.t, mine, "state"), 1)},
 			{what: "with another flow", path: byProvider, body: strings.Replace(back, member(i.t, back, "flow_token"), member(i.t, mine, "flow_token"), 1)},
-			{what: "with the issuer of another provider", path: byProvider, body: strings.Replace(back, "{", `{"iss":"https://evil.example",`, 1)},
+			{what: "with the issuer of another provider", path: "/v1/providers/open/sessions", body: strings.Replace(open, "{", `{"iss":"https://evil.example",`, 1)},
 		} {
 			if got := i.send(operation{Allowed: post}, a); got.code != "code_refused" {
 				i.t.Errorf("a return %s: %d %s", a.what, got.status, got.body)
@@ -310,7 +311,6 @@ func (i *intruder) known() {
 // erased asks as somebody who was.
 func (i *intruder) erased() {
 	c := i.contract
-	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3)")
 	c.write("DELETE", "/v1/me", i.eve.token, "erase", `{"confirm":"erase"}`, "ok")
 	i.settles()
 	i.walk("unauthorized", func(o operation) []attempt {

@@ -47,6 +47,7 @@ func TestBadInput(t *testing.T) {
 		}
 		t.Run(strings.ReplaceAll(b.name, " ", "_"), func(t *testing.T) {
 			i.t, i.tried = t, 0
+			i.everywhere("UPDATE sessions__ SET proved_at = NOW(3)") // however slow the machine is
 			b.try(i)
 			if i.tried == 0 {
 				t.Error("nothing was sent")
@@ -165,7 +166,6 @@ func newIntruder(t *testing.T) *intruder {
 	for _, role := range []string{"support", "ops"} {
 		c.grant(i.mia.id, role)
 	}
-	c.everywhere("UPDATE sessions__ SET proved_at = NOW(3)")
 	i.make(&i.mia, operation.people) // what the shop has, which is nobody's own
 	for name, id := range i.mia.own {
 		if i.eve.own[name] == "" {
