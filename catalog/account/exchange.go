@@ -23,7 +23,8 @@ import (
 // A provider takes a code once. So what it says is kept, under the Idempotency-Key of the request that brought the code, and answers
 // the repetitions of this request: its answer may have been lost. The row is written before the provider is asked. Until the provider
 // has answered, repetitions are told to come again. If the process ends meanwhile, one of them asks the provider again after
-// exchangeMax. The row is one of challenges__; a decoy has no answer yet, and the seed tells whose turn it is.
+// exchangeMax. The row is one of challenges__, with other meanings: decoy, the provider has not answered; used_by, the request that asks;
+// tries, 1 once it is used; seed, whose turn it is.
 const (
 	exchangeMax = provider.TimeoutMax + 10*time.Second
 
@@ -145,7 +146,7 @@ func (a *Accounts) beginExchange(ctx context.Context, k challengeKey, f flow, ke
 func (a *Accounts) takeExchange(ctx context.Context, k challengeKey, key sum, turn seed) error {
 	p := a.at(k.user)
 	life := int64(challengeLife / time.Second)
-	done, err := p.In(p.Writer()).ExecContext(ctx, takeExchange, turn[:], life, k.user, k.nonce, key[:], life-int64(exchangeMax/time.Second))
+	done, err := p.In(p.Writer()).ExecContext(ctx, takeExchange, turn[:], life, k.user, k.nonce, key[:], life-int64(a.exchangeMax/time.Second))
 	if err != nil {
 		return db.WriteError("take an exchange", err)
 	}
@@ -157,7 +158,8 @@ func (a *Accounts) takeExchange(ctx context.Context, k challengeKey, key sum, tu
 
 // askProvider asks the provider, and keeps what it says. Who has gone away meanwhile finds it there.
 func (a *Accounts) askProvider(ctx context.Context, from *provider.Provider, k challengeKey, f flow, r Return, turn seed) (exchanged, error) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.exchangeMax) // behind that it is another one's turn
+	defer cancel()
 	p := a.at(k.user)
 	a.step("exchanging")
 	who, err := from.Exchange(ctx, a.secret.at(f), provider.Answer{Code: r.Code, Issuer: r.Issuer})

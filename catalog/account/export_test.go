@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"time"
 
 	"sluice/catalog/internal/replay"
 	"sluice/core/ids"
@@ -12,6 +13,9 @@ func (a *Accounts) Stop(before func(step string)) { a.step = before }
 
 // Hashes is how many hashes of passwords were made.
 func (a *Accounts) Hashes() int64 { return a.hasher.Made() }
+
+// BoundExchanges has a provider's answer kept within a time.
+func (a *Accounts) BoundExchanges(within time.Duration) { a.exchangeMax = within }
 
 // SelectPending finds the claims that a sweep settles.
 const SelectPending = selectPending

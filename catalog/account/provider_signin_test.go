@@ -1,7 +1,6 @@
 package account_test
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"sluice/catalog/account/provider"
 	"sluice/catalog/account/provider/providertest"
 	"sluice/core/ids"
-	"sluice/core/shard"
 	"sluice/core/stock"
 )
 
@@ -337,50 +335,6 @@ func TestProviderIsAskedOnce(t *testing.T) {
 	}
 	if len(sessions) != 1 || p.plain.Asked() != 1 {
 		t.Errorf("%v after %d questions", sessions, p.plain.Asked())
-	}
-}
-
-// A client that goes away while the provider is asked finds the answer. A process that ends then leaves its turn to another one.
-func TestExchangesThatStopped(t *testing.T) {
-	t.Parallel()
-	p := newProviders(t)
-	a, ctx := newAccountsWith(t, "", p.all), t.Context()
-	back := a.comesBack("plain", p.plain, miaThere)
-	gone, cancel := context.WithCancel(ctx)
-	a.Stop(func(step string) {
-		if step == "exchanging" {
-			cancel()
-		}
-	})
-	if _, err := a.EnterByProvider(gone, from("gone"), "plain", back); err == nil {
-		t.Fatal("it did not stop")
-	}
-	a.Stop(func(string) {})
-	in := must(a.enterBy("plain", back, "gone"))(t)
-	if p.plain.Asked() != 1 || in.Access == "" {
-		t.Errorf("%+v after %d questions", in, p.plain.Asked())
-	}
-
-	back = a.comesBack("plain", p.plain, miaThere)
-	func() {
-		defer func() { _ = recover() }()
-		a.Stop(func(step string) {
-			if step == "exchanging" {
-				panic("the process ends")
-			}
-		})
-		_, _ = a.enterBy("plain", back, "ended")
-	}()
-	a.Stop(func(string) {})
-	_, err := a.enterBy("plain", back, "ended")
-	refused(t, "while the other process may have its turn", err, "in_progress")
-	for _, of := range a.databases.All(shard.Users) {
-		if _, err := of.In(of.Writer()).ExecContext(ctx, "UPDATE challenges__ SET ends_at = ends_at - INTERVAL 1 MINUTE WHERE decoy"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if late := must(a.enterBy("plain", back, "ended"))(t); late.User != in.User {
-		t.Errorf("user %d, want %d", late.User, in.User)
 	}
 }
 

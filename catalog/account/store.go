@@ -60,6 +60,8 @@ type Accounts struct {
 	now       func() time.Time
 	log       *slog.Logger
 	step      func(name string) // tests stop a request there
+
+	exchangeMax time.Duration // tests have less
 }
 
 // New makes the accounts.
@@ -67,6 +69,7 @@ func New(cfg Config) *Accounts {
 	a := &Accounts{
 		databases: cfg.Databases, secret: cfg.Secret, personal: cfg.Vault, signer: cfg.Signer, messenger: cfg.Messenger, assessor: cfg.Assessor, providers: cfg.Providers, shop: cfg.Shop,
 		hasher: password.NewHasher(cfg.HashesMax), throttle: newThrottle(), now: cfg.Now, log: cfg.Log, step: func(string) {},
+		exchangeMax: exchangeMax,
 	}
 	if a.assessor == nil {
 		a.assessor = everybody{}
