@@ -43,7 +43,7 @@ func (c *callCounter) callsOfSellers() {
 	}
 	c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 8, 1, ""}) // again
 	c.call(request{"GET", "/v1/me/sellers", "", owner, http.StatusOK, 1, 0, ""})
-	seller("PUT", "/v1/sellers/{seller_id}/application", application, owner, 6, 1)
+	seller("PUT", "/v1/sellers/{seller_id}/application", application, owner, 7, 1)
 	seller("GET", "/v1/sellers/{seller_id}/application", "", owner, 1, 0)
 	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 3, 0, ""}) // its role is looked up
 	c.call(request{"GET", "/v1/seller_reviews", "", ops, http.StatusOK, 2, 0, ""}) // and remembered

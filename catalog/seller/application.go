@@ -157,12 +157,28 @@ func (s *Sellers) Change(ctx context.Context, by Caller, id ids.Seller, from web
 		case l.Version != int64(from):
 			return Seller{}, web.ErrChanged
 		}
+		if err := c.sameCountry(ctx, id, a.Address.Country); err != nil {
+			return Seller{}, err
+		}
 		if _, err := c.in.ExecContext(ctx, updateSealed, sealed, id, l.Version); err != nil {
 			return Seller{}, db.WriteError("change application", err)
 		}
 		l.Version++
 		return l.Seller, nil
 	})
+}
+
+// sameCountry refuses another country than the one that was assessed: it is the one fact that an applicant writes.
+func (c *change) sameCountry(ctx context.Context, id ids.Seller, country string) error {
+	var sealed []byte
+	if err := c.in.QueryRowContext(ctx, selectSealed, id).Scan(&sealed); err != nil {
+		return db.WriteError("read application", err)
+	}
+	before, err := c.s.open(id, sealed)
+	if err == nil && before.Address.Country != country {
+		err = wrongState("another country is another application")
+	}
+	return err
 }
 
 // owned locks a seller of which the caller is an owner. For others there is none, and for members it is forbidden.

@@ -168,3 +168,21 @@ func TestChallengedApplicationGoesOn(t *testing.T) {
 	_, err := s.Decide(ctx, s.by(901), first.ID, web.Version(first.Version), seller.Decision{Approve: true, Reason: "good"})
 	refused(t, "the reviewer who had claimed it", err, "wrong_state")
 }
+
+// Who has been assessed for one country does not apply for another one.
+func TestAssessedCountryStays(t *testing.T) {
+	t.Parallel()
+	s, ctx := newSellersBy(t, byCountry), t.Context()
+	of, err := s.applyFrom(42, "DE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := application
+	elsewhere.Address.Country = "YY"
+	_, err = s.Change(ctx, s.by(42), of.ID, web.Version(of.Version), elsewhere)
+	refused(t, "another country", err, "wrong_state")
+	elsewhere.Address.Country, elsewhere.LegalName = "DE", "Other Ltd"
+	if _, err := s.Change(ctx, s.by(42), of.ID, web.Version(of.Version), elsewhere); err != nil {
+		t.Error(err)
+	}
+}
