@@ -140,7 +140,12 @@ func (c *callCounter) serve() {
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	assessments.Register(assess.SignUp, accounts.Asker())
-	sellers := seller.New(seller.Config{Databases: c.databases, Sealer: secret, Accounts: accounts, Messenger: sellerMessenger{messages}, Assessor: assessments})
+	sender, err := seller.Webhooks{Timeout: time.Second}.Open() // what is sent goes nowhere
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(sender.Close)
+	sellers := seller.New(seller.Config{Databases: c.databases, Sealer: secret, Accounts: accounts, Messenger: sellerMessenger{messages}, Assessor: assessments, Sender: sender})
 	assessments.Register(assess.Application, sellers.Asker())
 	c.work(sellers.Work(), shard.Values)
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.

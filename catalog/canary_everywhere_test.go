@@ -33,12 +33,13 @@ var planted = map[string]string{
 	"email": "bettong-post@example.org", "password": "bettong wears a long password", "device_name": "Bandicoot-Telephone", "phone": "+4915155500431",
 	"display_name": "Phascogale", "birthday": "1923-11-17", "recipient": "Dunnart-Recipient", "lines": "Kowarigasse", "postcode": "KULTARR9", "divisions": "XQ-KALUTA",
 	"legal_name": "Thylacine Trading", "licence_no": "LIC-NUMBAT-77", "text": "Ningauistrasse 3", "key": "applications/mulgara.pdf",
+	"url": "https://mulyaroo.example/hooks",
 }
 
 // notPersonal are the other members that are texts of any form, and why nothing personal belongs into them.
 var notPersonal = map[string]string{
 	"region": "one of a few words", "locale": "a language", "country": "a country", "text_version": "of a text of the shop", "confirm": "a constant",
-	"reason": "of support, for the audit log, which docs/audit.md says", "name": "of what is sold, or of a system of a seller", "user_id": "a number", "parent_id": "a number", "unit": "of a measure", "sha256": "of a document",
+	"reason": "of support, for the audit log, which docs/audit.md says", "name": "of what is sold, or of a system of a seller", "user_id": "a number", "parent_id": "a number", "unit": "of a measure", "types": "of events", "sha256": "of a document",
 	"scopes": "words of the program", "code": "it counts once", "current_password": "as password is handled", "device_token": "planted as the shop gives it",
 	"refresh_token": "planted as the shop gives it", "flow_token": "planted as the shop gives it", "state": "planted as the shop gives it, or a word of the program", "iss": "of a provider",
 	"gender": "one of a few words", "purpose": "one of a few words", "role": "one of a few words", "kind": "one of a few words",
@@ -189,6 +190,8 @@ func (h *hunted) plant() {
 	h.words = append(h.words, invitation)
 	h.do("POST", "/v1/me/sellers", accepting(invitation), http.StatusForbidden)
 	h.do("POST", path+"/api_keys", keyFor("seller:read"), http.StatusCreated)
+	hook := h.do("POST", path+"/webhooks", sprint(`{"url":%q,"types":["seller_moved"]}`, p["url"]), http.StatusCreated) // it does not move
+	h.words = append(h.words, fmt.Sprint(hook["secret"]))
 
 	h.do("GET", "/v1/me/addresses?Boodie=Burramys&cursor=x", "", http.StatusBadRequest)
 	h.do("GET", "/v1/me/addresses?cursor=Burramys", "", http.StatusBadRequest)

@@ -160,8 +160,15 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Providers: providers,
 		Shop: n.cfg.Messages.Shop, HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
-	n.sellers = seller.New(seller.Config{Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess})
 	n.products = product.New(product.Config{Databases: n.databases, Now: time.Now})
+	sender, err := n.cfg.Webhooks.Open()
+	if err != nil {
+		return err
+	}
+	n.parts.Close("close the connections to webhooks", sender.Close)
+	n.sellers = seller.New(seller.Config{
+		Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess, Sender: sender, Metrics: n.set,
+	})
 	n.accounts.Keep(n.assess, n.sellers)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())

@@ -8,6 +8,7 @@ import (
 	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/core/config"
 	"sluice/core/db"
 	"sluice/core/kafka"
@@ -53,6 +54,7 @@ type Config struct {
 	AssessRulesFile string `name:"assess-rules-file" env:"SLUICE_ASSESS_RULES_FILE" group:"Catalog" placeholder:"PATH"`
 
 	Providers provider.Config `embed:""`
+	Webhooks  seller.Webhooks `embed:""`
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
@@ -77,6 +79,7 @@ func (c Config) Validate() error {
 	f.Include(c.Ops.Validate())
 	f.Include(c.Messages.Validate())
 	f.Include(c.Providers.Validate())
+	f.Include(c.Webhooks.Validate())
 	if c.Providers.File != "" && c.Providers.Timeout >= c.WriteTimeout {
 		f.Add("sign-in-providers-timeout", c.Providers.Timeout, fmt.Sprintf("less than --write-timeout, which is %v: a request has to be answered after it", c.WriteTimeout))
 	}

@@ -36,6 +36,8 @@ var unreached = map[string][]string{
 	"joinSeller": {"outcome_unknown", "in_progress"}, "invite": {"outcome_unknown", "in_progress"}, "removeMember": {"outcome_unknown", "in_progress"},
 	"withdrawInvitation": {"outcome_unknown"}, "offerSeller": {"outcome_unknown"}, "endOffer": {"outcome_unknown", "in_progress", "mismatch"},
 	"acceptSeller": {"outcome_unknown", "in_progress", "mismatch"}, "makeKey": {"outcome_unknown"}, "revokeKey": {"outcome_unknown"},
+	"makeWebhook": {"outcome_unknown", "in_progress"}, "changeWebhook": {"outcome_unknown", "in_progress"}, "removeWebhook": {"outcome_unknown", "in_progress"},
+	"rotateWebhook": {"outcome_unknown", "in_progress"}, "testWebhook": {"outcome_unknown", "in_progress"}, "redeliver": {"outcome_unknown", "in_progress"},
 
 	"eraseMe": {"outcome_unknown"},
 
@@ -84,6 +86,7 @@ func newContract(t *testing.T, in layout) *contract {
 		{"name": "challenged_country", "at": ["application"], "when": {"country": {"in": ["ZZ"]}}, "then": "challenge"}
 	]}`)
 	c.outside = c.withProviders()
+	c.cfg.Webhooks.Networks = []string{"127.0.0.0/8"}
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
 	c.asks("127.0.0.1")

@@ -142,6 +142,16 @@ func (c *contract) exercisePeople() {
 	c.exerciseAPIKeys(inas, ina, inaID)
 	keys := c.keyShots(ina, inas)
 	c.exerciseFormsOf(keys, inas)
+	kim, kimID := c.newcomer("kim")
+	kims := c.sellerOf(kim)
+	c.exerciseWebhooks(kims, kim, kimID)
+	leo, _ := c.newcomer("leo")
+	leos := c.sellerOf(leo)
+	mia, _ := c.newcomer("mio")
+	mias := c.sellerOf(mia)
+	some, others := c.webhookShots(leo, leos)[:5], c.webhookShots(mia, mias)[5:] // whose limits have room for them
+	c.exerciseFormsOf(some, leos)
+	c.exerciseFormsOf(others, mias)
 	c.exerciseScopes(hers, uma, "members:read")
 	for range 2 {
 		c.write("DELETE", path+"/invitations/"+c.text(waiting, "invitation_id"), opal, "w", "", "ok")
@@ -149,7 +159,7 @@ func (c *contract) exercisePeople() {
 	c.write("POST", "/v1/sellers/"+other+"/invitations", eve, "tim", inviting("tim@example.org", "member"), "ok")
 	open := c.found("tim@example.org", "invitation", last, invitationForm)
 	c.sellers = append(c.sellers, append(shots, shot{Method: "POST", Path: "/v1/me/sellers", Token: tim, Body: accepting(open)})...)
-	c.sellers = append(append(c.sellers, offers...), keys...)
+	c.sellers = slices.Concat(c.sellers, offers, keys, some, others)
 }
 
 // noPrefix is that of no key.
@@ -347,8 +357,8 @@ func (c *contract) exerciseTenants(id, member, stranger string) {
 			roles[o.Method+" "+o.Path] = o.Roles
 		}
 	}
-	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}", noPrefix, "{prefix}")
-	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id), c.keyShots("", id)) {
+	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}", noPrefix, "{prefix}", noWebhook, "{webhook_id}", noEvent, "{event_id}")
+	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id), c.keyShots("", id), c.webhookShots("", id)) {
 		of := s.Method + " " + operation.Replace(s.Path)
 		if roles[of] == "seller_owner" {
 			s.Token, s.Want = member, "forbidden"

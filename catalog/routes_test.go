@@ -80,17 +80,28 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/seller_reviews/{seller_id}/claim":    reviewers,
 	"POST /v1/seller_reviews/{seller_id}/decision": reviewers,
 
-	"GET /v1/sellers/{seller_id}/members":                        readers,
-	"DELETE /v1/sellers/{seller_id}/members/{user_id}":           people,
-	"GET /v1/sellers/{seller_id}/transfer":                       people,
-	"PUT /v1/sellers/{seller_id}/transfer":                       {web.RoleSellerOwner},
-	"DELETE /v1/sellers/{seller_id}/transfer":                    people,
-	"POST /v1/sellers/{seller_id}/transfer/acceptance":           people,
-	"GET /v1/sellers/{seller_id}/acts":                           readers,
-	"GET /v1/sellers/{seller_id}/api_keys":                       {web.RoleSellerOwner},
-	"POST /v1/sellers/{seller_id}/api_keys":                      {web.RoleSellerOwner},
-	"DELETE /v1/sellers/{seller_id}/api_keys/{prefix}":           {web.RoleSellerOwner},
-	"GET /v1/sellers/{seller_id}/invitations":                    {web.RoleSellerOwner},
+	"GET /v1/sellers/{seller_id}/members":              readers,
+	"DELETE /v1/sellers/{seller_id}/members/{user_id}": people,
+	"GET /v1/sellers/{seller_id}/transfer":             people,
+	"PUT /v1/sellers/{seller_id}/transfer":             {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/transfer":          people,
+	"POST /v1/sellers/{seller_id}/transfer/acceptance": people,
+	"GET /v1/sellers/{seller_id}/acts":                 readers,
+	"GET /v1/sellers/{seller_id}/api_keys":             {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/api_keys":            {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/api_keys/{prefix}": {web.RoleSellerOwner},
+	"GET /v1/sellers/{seller_id}/invitations":          {web.RoleSellerOwner},
+
+	"GET /v1/sellers/{seller_id}/webhooks":                                                {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/webhooks":                                               {web.RoleSellerOwner},
+	"GET /v1/sellers/{seller_id}/webhooks/{webhook_id}":                                   {web.RoleSellerOwner},
+	"PUT /v1/sellers/{seller_id}/webhooks/{webhook_id}":                                   {web.RoleSellerOwner},
+	"DELETE /v1/sellers/{seller_id}/webhooks/{webhook_id}":                                {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/secret":                           {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/test":                             {web.RoleSellerOwner},
+	"GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries":                        {web.RoleSellerOwner},
+	"POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries/{event_id}/redelivery": {web.RoleSellerOwner},
+
 	"POST /v1/sellers/{seller_id}/invitations":                   {web.RoleSellerOwner},
 	"DELETE /v1/sellers/{seller_id}/invitations/{invitation_id}": {web.RoleSellerOwner},
 
@@ -131,6 +142,7 @@ var proved = []string{
 	"POST /v1/me/totp", "POST /v1/me/totp/recovery_codes", "POST /v1/me/totp/removal",
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
 	"POST /v1/assessments/{assessment_id}/decision", "POST /v1/seller_reviews/{seller_id}/decision", "PUT /v1/sellers/{seller_id}/state",
+	"POST /v1/sellers/{seller_id}/webhooks", "POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/secret", "PUT /v1/sellers/{seller_id}/webhooks/{webhook_id}",
 }
 
 // neededOfKeys has the scope of each operation that API keys may call, a second time too.
@@ -146,6 +158,7 @@ var live = []string{
 	"GET /v1/me/sessions", "GET /v1/me/sign_ins", "GET /v1/me/totp", "GET /v1/seller_reviews", "GET /v1/seller_reviews/{seller_id}",
 	"GET /v1/sellers/{seller_id}/acts", "GET /v1/sellers/{seller_id}/api_keys", "GET /v1/sellers/{seller_id}/application",
 	"GET /v1/sellers/{seller_id}/invitations", "GET /v1/sellers/{seller_id}/members", "GET /v1/sellers/{seller_id}/transfer",
+	"GET /v1/sellers/{seller_id}/webhooks", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries",
 }
 
 // needed has the scope of each operation that services may call, a second time too.
@@ -159,7 +172,7 @@ func (s *shop) call(o catalog.Allowed, token string) int {
 	s.t.Helper()
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
-		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size")
+		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size", "{webhook_id}", noWebhook, "{event_id}", noEvent)
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

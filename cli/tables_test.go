@@ -62,6 +62,8 @@ var tables = map[string]access{
 	"seller_offers":      {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_api_keys":    {}, // the statements are made with the name of the owner
 	"seller_holds":       {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"seller_webhooks":    {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
+	"seller_deliveries":  {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"seller_acts":        {reads: []string{"catalog/seller"}, writes: []string{"catalog/seller"}},
 	"category_tree":      {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"categories":         {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},

@@ -31,6 +31,8 @@ UNTOLD = {
     "for an attribute of the kind choice": "which members an attribute has depends on its kind",
     "only attributes of the kind choice have them": "likewise",
     "only numbers have a unit": "likewise",
+    "want an id: whk_": "likewise, of webhooks",
+    "want an id: evt_": "likewise, of events",
     "want the id of a review": "likewise, of assessments of applications to sell",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",
 }

@@ -108,6 +108,8 @@ var templates = map[string]template{
 	"member_joined":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 	"member_removed":     {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 	"owner_offered":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
+	"webhook_set":        {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
+	"webhook_disabled":   {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 	"api_key_made":       {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 	"owner_changed":      {[]Channel{Email}, map[string]form{"seller": phrase, "at": instant}, 72 * time.Hour},
 }

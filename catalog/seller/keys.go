@@ -101,6 +101,11 @@ type keyDeed struct {
 	Actor  string     `json:"actor"`
 }
 
+// keyEvent tells others of a key.
+type keyEvent struct {
+	Prefix string `json:"prefix"`
+}
+
 // noteKey is such a task. What is there already is not written again.
 func (s *Sellers) noteKey(ctx context.Context, t task.Task) error {
 	var of keyDeed
@@ -119,7 +124,13 @@ func (s *Sellers) noteKey(ctx context.Context, t task.Task) error {
 		case there > 0:
 			return nil
 		}
-		if err := c.writeDown(ctx, of.Seller, d); err != nil || of.Act != actMakeKey {
+		if err := c.writeDown(ctx, of.Seller, d); err != nil {
+			return err
+		}
+		if of.Act != actMakeKey {
+			return c.publish(ctx, of.Seller, eventKeyRevoked, keyEvent{of.Prefix})
+		}
+		if err := c.publish(ctx, of.Seller, eventKeyMade, keyEvent{of.Prefix}); err != nil {
 			return err
 		}
 		owners, err := c.owners(ctx, of.Seller)

@@ -83,7 +83,7 @@ func (c *change) writeDown(ctx context.Context, id ids.Seller, d deed) error {
 
 // becomes tells others what a user is in a seller.
 func (c *change) becomes(ctx context.Context, id ids.Seller, user ids.User, role string) error {
-	return c.publish(ctx, id, "seller_member_set", memberEvent{user, role})
+	return c.publish(ctx, id, eventMember, memberEvent{user, role})
 }
 
 // telling are the data of a task that tells a user of an act.

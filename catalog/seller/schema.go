@@ -37,6 +37,8 @@ var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "seller_offers" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "seller_api_keys" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "seller_holds" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "seller_webhooks" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "seller_deliveries" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT", Table: "seller_acts" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "seller_outbox" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "seller_versions" + schema.Suffix},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/internal/webhook"
 	"sluice/catalog/seller"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -34,7 +36,12 @@ import (
 	"sluice/core/shard"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(dirEnv); dir != "" {
+		beKilled(dir, os.Getenv(stepEnv))
+	}
+	goleak.VerifyTestMain(servicetest.Main(m))
+}
 
 // TestBooksAreThoseOfTheShop: the tables that all packages have are the same in each.
 func TestBooksAreThoseOfTheShop(t *testing.T) {
@@ -63,7 +70,9 @@ type sellers struct {
 	*seller.Sellers
 
 	t         *testing.T
+	dir       string
 	databases *place.Databases
+	metrics   *metrics.Set
 	keys      atomic.Int64
 	others    *others
 	assess    *assess.Assessments
@@ -77,15 +86,25 @@ func newSellers(t *testing.T) *sellers {
 // newSellersBy are those of a shop that assesses who applies by rules.
 func newSellersBy(t *testing.T, rules string) *sellers {
 	t.Helper()
+	return newSellersTo(t, rules, webhook.Config{Networks: loopback, Timeout: 10 * time.Second})
+}
+
+// loopback is where the receivers of webhooks are.
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// newSellersTo are those of a shop that reaches some webhooks.
+func newSellersTo(t *testing.T, rules string, to webhook.Config) *sellers {
+	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.dsn": servicetest.MariaDB(t), "b.dsn": servicetest.MariaDB(t), "shards.json": file} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d, err := place.Config{File: filepath.Join(dir, "shards.json")}.Open(place.Options{
-		MySQL: db.Config{ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
-	})
+	if err := account.CreateSecret(filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	d, secret, err := openDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,17 +112,11 @@ func newSellersBy(t *testing.T, rules string) *sellers {
 	if err := d.Migrate(t.Context(), place.Owners{audit.Schema(), assess.Schema(), seller.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "secret")
-	if err := account.CreateSecret(path); err != nil {
-		t.Fatal(err)
-	}
-	secret, err := account.ReadSecret(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := &others{emails: map[ids.User]account.Email{}}
-	s := &sellers{t: t, databases: d, others: o}
-	cfg := seller.Config{Databases: d, Sealer: secret, Accounts: o, Messenger: messenger{o}}
+	sender := webhook.NewSender(to)
+	t.Cleanup(sender.Close)
+	s := &sellers{t: t, dir: dir, databases: d, others: o, metrics: metrics.NewSet()}
+	cfg := seller.Config{Databases: d, Sealer: secret, Accounts: o, Messenger: messenger{o}, Sender: sender, Metrics: s.metrics}
 	if rules != "" {
 		file := filepath.Join(dir, "rules.json")
 		if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
@@ -119,6 +132,18 @@ func newSellersBy(t *testing.T, rules string) *sellers {
 		s.assess.Register(assess.Application, s.Asker())
 	}
 	return s
+}
+
+// openDir opens the databases of a directory, in which other processes may work too.
+func openDir(dir string) (*place.Databases, *account.Secret, error) {
+	d, err := place.Config{File: filepath.Join(dir, "shards.json")}.Open(place.Options{
+		MySQL: db.Config{ConnsMax: 8, Timeout: time.Minute}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	secret, err := account.ReadSecret(filepath.Join(dir, "secret"))
+	return d, secret, err
 }
 
 // by is a user who asks under a new key.

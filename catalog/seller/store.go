@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/go-json-experiment/json"
 
 	"sluice/catalog/account"
@@ -20,6 +21,7 @@ import (
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/web"
+	"sluice/catalog/internal/webhook"
 	"sluice/catalog/internal/work"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -45,6 +47,11 @@ type Sealer interface {
 	ProveInvitation(seller ids.Seller, id ids.Invitation) [sha256.Size]byte
 	// DrawKey draws what an API key follows from.
 	DrawKey(seller ids.Seller, user ids.User, key string) [28]byte
+	// SealWebhook, OpenWebhook and DrawWebhook do that for a webhook, and DrawWebhookSecret draws its secret, which so many were before.
+	SealWebhook(seller ids.Seller, id ids.Webhook, plain []byte) []byte
+	OpenWebhook(seller ids.Seller, id ids.Webhook, sealed []byte) ([]byte, error)
+	DrawWebhook(seller ids.Seller, user ids.User, key string) ids.Webhook
+	DrawWebhookSecret(seller ids.Seller, id ids.Webhook, before uint32, user ids.User, key string) [sha256.Size]byte
 	// IndexInvited stands for an address that a seller invites.
 	IndexInvited(seller ids.Seller, address string) [sha256.Size]byte
 }
@@ -85,7 +92,9 @@ type Config struct {
 	Sealer    Sealer
 	Accounts  Accounts
 	Messenger Messenger
-	Assessor  Assessor // nil: everybody passes
+	Assessor  Assessor        // nil: everybody passes
+	Sender    *webhook.Sender // the caller closes it
+	Metrics   *metrics.Set    // nil: nobody sees them
 }
 
 // Sellers has the sellers. It is safe for concurrent use.
@@ -98,6 +107,9 @@ type Sellers struct {
 	applying  chan struct{} // a place for each application that keeps a connection beside those of its statements
 	keys      *apikey.Keys
 	acts      audit.Log
+	sender    *webhook.Sender
+	line      *line
+	sends     sends
 }
 
 // applyingMax bounds how many users apply at the same moment. Each takes a connection while it waits for others.
@@ -107,7 +119,8 @@ const applyingMax = 2
 func New(cfg Config) *Sellers {
 	s := &Sellers{
 		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger, assessor: cfg.Assessor, applying: make(chan struct{}, applyingMax),
-		keys: apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers),
+		keys:   apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers),
+		sender: cfg.Sender, line: &line{of: map[ids.Seller]int{}}, sends: newSends(cfg.Metrics),
 	}
 	if s.assessor == nil {
 		s.assessor = everybody{}
@@ -122,9 +135,11 @@ const topic = "sluice.sellers.v1"
 func (s *Sellers) Work() work.Owner {
 	return work.Owner{
 		Name: owner, Kind: shard.Values, Topics: []string{topic},
-		Tasks: map[string]task.Handler{taskInvite: s.sendInvitation, taskTell: s.tellPerson, taskKey: s.noteKey},
+		Tasks:   map[string]task.Handler{taskInvite: s.sendInvitation, taskTell: s.tellPerson, taskKey: s.noteKey, taskSend: s.sendWebhook},
+		SlotsOf: map[string]int{taskSend: sendingMax},
 		Times: []work.Time{
 			{Item: schedule.Item{Name: "end_invitations", Every: time.Hour, At: 23 * time.Minute}, Everywhere: true, Do: s.endInvitations},
+			{Item: schedule.Item{Name: "forget_deliveries", Every: time.Hour, At: 37 * time.Minute}, Everywhere: true, Do: s.forgetDeliveries},
 		},
 	}
 }
@@ -270,13 +285,16 @@ func (c *change) tell(ctx context.Context, s *Seller, from, reason string) error
 	if _, err := c.in.ExecContext(ctx, insertMove, s.ID, s.Version, sql.NullString{String: from, Valid: from != ""}, s.State, c.by.Actor, reason); err != nil {
 		return db.WriteError("write a move", err)
 	}
-	return c.publish(ctx, s.ID, "seller_moved", event{s.State, Means(s.State)})
+	return c.publish(ctx, s.ID, eventMoved, event{s.State, Means(s.State)})
 }
 
-// publish writes an event of a seller.
+// publish writes an event of a locked seller, for Kafka and for the seller's webhooks.
 func (c *change) publish(ctx context.Context, id ids.Seller, kind string, what any) error {
-	_, err := outbox.Of(owner, c.p.Suffix).Append(ctx, c.tx, topic, id.String(), kind, what)
-	return err
+	e, err := outbox.Of(owner, c.p.Suffix).Record(ctx, c.tx, topic, id.String(), kind, what)
+	if err != nil {
+		return err
+	}
+	return c.announce(ctx, id, e)
 }
 
 // event is what others are told of a seller: nothing personal.

@@ -17,6 +17,7 @@ import (
 
 	"sluice/catalog"
 	"sluice/catalog/notify"
+	"sluice/catalog/seller"
 	"sluice/cli/command"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -141,12 +142,12 @@ func persisterConfig(e *edge.Config) (persister.Config, error) {
 }
 
 // catalogConfig returns the shop's configuration beside an edge. Its tables are in the database of the stock, and it has the
-// edge's limits. Messages that have no other way are kept for the developer.
+// edge's limits. Messages that have no other way are kept for the developer, and webhooks may be on this machine.
 func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Config, error) {
 	shop := catalog.Config{
 		MySQL: place.MySQL(e.MySQL), Kafka: e.Kafka.Cluster(), Stock: kafka.Events{Topic: e.Kafka.Topic}, Ops: config.Ops{Listen: ops}, Listen: listen, TokenKeyFile: e.TokenKeyFile,
 		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Vault: catalog.VaultConfig{File: c.vaultKeys()},
-		Messages: notify.Config{Inbox: true},
+		Messages: notify.Config{Inbox: true}, Webhooks: seller.Webhooks{Networks: []string{"127.0.0.0/8", "::1/128"}},
 	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)

@@ -44,6 +44,8 @@ type (
 	Identity = ID[identity]
 	// Invitation is the id of an invitation to become one of the people of a seller.
 	Invitation = ID[invitation]
+	// Webhook is the id of an address to which events of a seller go.
+	Webhook = ID[webhook]
 )
 
 type kind interface{ prefix() string }
@@ -66,6 +68,7 @@ type (
 	event      struct{}
 	identity   struct{}
 	invitation struct{}
+	webhook    struct{}
 )
 
 func (product) prefix() string    { return "prd_" }
@@ -85,6 +88,7 @@ func (session) prefix() string    { return "ses_" }
 func (event) prefix() string      { return "evt_" }
 func (identity) prefix() string   { return "idn_" }
 func (invitation) prefix() string { return "inv_" }
+func (webhook) prefix() string    { return "whk_" }
 
 // The digits are Crockford's base32 in lower case: it has no i, l, o and u. 13 of them have 65 bits, so the first is 0 to 7.
 // All ids of a kind have one length, and are ordered as texts as they are as numbers.

@@ -40,6 +40,7 @@ func TestKindsHaveTheirPrefixes(t *testing.T) {
 	f(ids.Session(33), "ses")
 	f(ids.Event(33), "evt")
 	f(ids.Invitation(33), "inv")
+	f(ids.Webhook(33), "whk")
 }
 
 func TestReadOneFormOnly(t *testing.T) {

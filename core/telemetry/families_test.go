@@ -15,7 +15,7 @@ import (
 // units are the words that a name may end with: what Prometheus calls base units, and things that are counted.
 var units = strings.Fields(`seconds bytes ratio info
 	attempts calls cases cells connections edges entries events failures lookups messages partitions requests reservations rows
-	baskets batches bases errors faults files findings false_positives gaps generations letters moves openings panics reads resets retries rounds sales sessions sweeps tasks units users verdicts workers`)
+	baskets batches bases errors faults files findings false_positives gaps generations letters moves openings panics reads resets retries rounds sales sessions sweeps tasks units users verdicts webhooks workers`)
 
 func TestFamiliesFollowTheirRule(t *testing.T) {
 	t.Parallel()

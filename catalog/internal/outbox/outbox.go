@@ -86,33 +86,39 @@ func Of(owner, suffix string) Outbox {
 // Append writes an event into the transaction of its effect, and returns the version that its aggregate has by it. The
 // aggregate is locked until the transaction ends: who changes several ones in a transaction takes them in one order.
 func (o Outbox) Append(ctx context.Context, tx *sql.Tx, topic, aggregate, kind string, data any) (version uint64, err error) {
+	e, err := o.Record(ctx, tx, topic, aggregate, kind, data)
+	return e.Version, err
+}
+
+// Record is Append, and returns the event as readers get it, but for when it was.
+func (o Outbox) Record(ctx context.Context, tx *sql.Tx, topic, aggregate, kind string, data any) (e Event, err error) {
 	if !topicForm.MatchString(topic) || !aggregateForm.MatchString(aggregate) || !wordForm.MatchString(kind) {
-		return 0, fmt.Errorf("append event: topic %.40q, aggregate %.80q or type %.80q: %w", topic, aggregate, kind, stock.ErrNotApplied)
+		return Event{}, fmt.Errorf("append event: topic %.40q, aggregate %.80q or type %.80q: %w", topic, aggregate, kind, stock.ErrNotApplied)
 	}
 	text, err := json.Marshal(data)
 	if err != nil {
-		return 0, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
+		return Event{}, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
 	}
 	if len(text) > dataBytesMax {
-		return 0, fmt.Errorf("append event: %w: %s has %d bytes of data, want at most %d", stock.ErrNotApplied, kind, len(text), dataBytesMax)
+		return Event{}, fmt.Errorf("append event: %w: %s has %d bytes of data, want at most %d", stock.ErrNotApplied, kind, len(text), dataBytesMax)
 	}
 	done, err := tx.ExecContext(ctx, o.next, topic, aggregate)
 	if err != nil {
-		return 0, db.WriteError("append event", err)
+		return Event{}, db.WriteError("append event", err)
 	}
 	last, err := done.LastInsertId()
 	if err != nil {
-		return 0, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
+		return Event{}, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
 	}
-	_, err = tx.ExecContext(ctx, o.insert, topic, aggregate, last, drawID(), kind, text)
-	if err != nil {
-		return 0, db.WriteError("append event", err)
+	e = Event{ID: DrawID(), Type: kind, Aggregate: aggregate, Version: uint64(last), Data: text}
+	if _, err = tx.ExecContext(ctx, o.insert, topic, aggregate, last, e.ID, kind, text); err != nil {
+		return Event{}, db.WriteError("append event", err)
 	}
-	return uint64(last), nil
+	return e, nil
 }
 
-// drawID draws one of 2^63 ids.
-func drawID() ids.Event {
+// DrawID draws one of 2^63 ids.
+func DrawID() ids.Event {
 	for {
 		var random [8]byte
 		_, _ = rand.Read(random[:]) // it never fails

@@ -14,6 +14,9 @@ const urlBytesMax = 2048
 // hostForm is a name in ASCII, or an IPv4 address.
 var hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?$`)
 
+// numberForm is a host that browsers, and resolvers of some systems, take for an IPv4 address in another form: 2130706433, 0x7f.1, 127.1.
+var numberForm = regexp.MustCompile(`(?i)(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\.?$`)
+
 // The networks that are not public although their addresses look so (IANA's registries of special-purpose addresses).
 var special = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
@@ -103,8 +106,12 @@ func (c *Client) Parse(to string) (*url.URL, error) {
 			return nil, fmt.Errorf("%w: it has no port from 1 to 65535", ErrAddress)
 		}
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !c.reachable(ip) {
+	ip, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case err == nil && !c.reachable(ip):
 		return nil, fmt.Errorf("%w: its host is in no public network", ErrAddress)
+	case err != nil && numberForm.MatchString(u.Hostname()):
+		return nil, fmt.Errorf("%w: its host is a number, and no address in the usual form", ErrAddress)
 	}
 	return u, nil
 }

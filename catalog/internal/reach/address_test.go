@@ -46,6 +46,8 @@ func TestURLs(t *testing.T) {
 		f("https://example.com/?a="+text, false, false)
 	}
 	f("https://8.8.8.8/", true, true)
+	f("https://1.example/", true, true)
+	f("https://0x7f.example/", true, true)
 	f("https://[2606:4700::1]/", true, true)
 	f("http://gateway.internal/", false, true) // the dialer looks at its address
 	f("http://10.1.2.3/", false, true)
@@ -63,6 +65,9 @@ func TestURLs(t *testing.T) {
 		"https://[::]/", "https://[::1]/", "https://[fe80::1]/", "https://[fe80::1%25eth0]/", "https://[fc00::1]/", "https://[fd00:2::1]/", "https://[ff02::1]/",
 		"https://[::ffff:127.0.0.1]/", "https://[::ffff:169.254.169.254]/", "https://[::127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
 		"https://[64:ff9b::a9fe:a9fe]/", "https://[64:ff9b:1::1]/", "https://[2001::1]/", "https://[2001:db8::1]/", "https://[2002:7f00:1::]/",
+		"https://example.com/\u0085", "https://example.com/bücher", "https://example.com/a b", "https://example.com/\x7f",
+		"https://2130706433/", "https://0x7f000001/", "https://0X7F000001/", "https://0177.0.0.1/", "https://127.1/", "https://127.0.1/", "https://0x7f.1/",
+		"https://0x7f.0.0.0x1/", "https://127.0.0.1./", "https://8.8.8.8./", "https://a.1/", "https://a.0x/", "https://1/",
 		"https://[3fff::1]/", "https://[100::1]/", "https://[fec0::1]/", "https://[5f00::1]/",
 	} {
 		f(url, false, false)

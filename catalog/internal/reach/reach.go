@@ -40,6 +40,8 @@ type Config struct {
 	AnswerBytesMax int64
 	// Roots are whose certificates it believes. Defaults to those of the system.
 	Roots *x509.CertPool
+	// Resolver looks up names. Defaults to that of the system.
+	Resolver *net.Resolver
 }
 
 // Client makes requests. It is safe for concurrent use.
@@ -114,7 +116,7 @@ func (b *bounded) Read(into []byte) (int, error) {
 
 // transport makes connections to addresses that may be reached, and to no proxy of the environment.
 func transport(cfg Config, may func(netip.Addr) bool) *http.Transport {
-	dialer := &net.Dialer{Timeout: cfg.Timeout, ControlContext: guard(may)}
+	dialer := &net.Dialer{Timeout: cfg.Timeout, ControlContext: guard(may), Resolver: cfg.Resolver}
 	return &http.Transport{
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{RootCAs: cfg.Roots, MinVersion: tls.VersionTLS12},

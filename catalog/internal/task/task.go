@@ -47,6 +47,7 @@ type Task struct {
 
 	claim int64
 	done  string // the statement that ends it
+	later string // the statement that puts it off
 }
 
 // Into reads the data that the task was added with.
@@ -69,7 +70,7 @@ type Dead struct {
 
 // Tasks are the tasks of an owner in a place.
 type Tasks struct {
-	add, waits, due, pick, claim, done, again, back, kill, dead, repeat, drop, stand string
+	add, waits, due, pick, claim, done, later, again, back, kill, dead, repeat, drop, stand string
 }
 
 // Of returns the tasks of an owner. The suffix is that of the place.
@@ -84,6 +85,7 @@ func Of(owner, suffix string) Tasks {
 			"ORDER BY due_at LIMIT ? FOR UPDATE SKIP LOCKED",
 		claim:  "UPDATE " + name + " SET claim = ?, attempts = attempts + 1, due_at = NOW(3) + INTERVAL ? MICROSECOND WHERE id = ?",
 		done:   "DELETE FROM " + name + mine,
+		later:  "UPDATE " + name + " SET claim = 0, attempts = 0, due_at = NOW(3) + INTERVAL ? MICROSECOND" + mine,
 		again:  "UPDATE " + name + " SET claim = 0, due_at = NOW(3) + INTERVAL ? MICROSECOND, last_error = ?" + mine,
 		back:   "UPDATE " + name + " SET claim = 0, due_at = NOW(3), attempts = attempts - 1" + mine,
 		kill:   "UPDATE " + name + " SET claim = 0, state = 'dead', last_error = ?" + mine,
@@ -141,6 +143,12 @@ var ErrLost = errors.New("the lease of the task has ended")
 // handler that calls it has its effect once. One that does not, returns nil when it is done.
 func (t Task) Finish(ctx context.Context, tx *sql.Tx) error {
 	return changed(tx.ExecContext(ctx, t.done, t.ID, t.claim))
+}
+
+// Later notes in a transaction of the writer of its place that the task is not done, and due again after a time, with all its
+// attempts. It is for what waits for others and has a bound of its own: nothing has failed.
+func (t Task) Later(ctx context.Context, tx *sql.Tx, after time.Duration) error {
+	return changed(tx.ExecContext(ctx, t.later, after.Microseconds(), t.ID, t.claim))
 }
 
 // changed returns ErrLost if a statement about a claimed task changed nothing.

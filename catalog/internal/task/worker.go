@@ -46,6 +46,8 @@ type Config struct {
 	// Slots is how many tasks of each kind run at once in each database. Defaults to 4. More of them need more connections. A kind
 	// that is slow keeps back no other one, and a database that is, no tasks of another.
 	Slots int
+	// SlotsOf has the kinds that run more at once, because they wait for others, who are slow, without a connection.
+	SlotsOf map[string]int
 	// Timeout is the time of an attempt. Defaults to a minute. After a crash others take its task that much later.
 	Timeout time.Duration
 	// AttemptsMax is how often a task is tried. Defaults to 12, which takes about three hours.
@@ -164,8 +166,9 @@ func NewWorker(cfg Config) *Worker {
 func newDatabase(cfg Config) *database {
 	d := &database{wake: make(chan struct{}, 1)}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Handlers)) {
-		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, cfg.Slots)}
-		k.give(cfg.Slots)
+		slots := cmp.Or(cfg.SlotsOf[name], cfg.Slots)
+		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, slots)}
+		k.give(slots)
 		d.kinds = append(d.kinds, k)
 	}
 	return d
@@ -291,7 +294,7 @@ func (w *Worker) claim(ctx context.Context, p *part, k *kind, limit int) (tasks 
 	lease := w.cfg.Timeout + leaseMargin
 	err = db.Write(ctx, p.Writer(), "claims of tasks", func(tx *sql.Tx) error {
 		if err := db.Rows(ctx, tx, func(row *sql.Rows) error {
-			t := Task{Kind: k.name, Place: p.Place, claim: 1 + rand.Int64N(math.MaxInt64), done: p.tasks.done} //nolint:gosec // G404: needs no secrecy
+			t := Task{Kind: k.name, Place: p.Place, claim: 1 + rand.Int64N(math.MaxInt64), done: p.tasks.done, later: p.tasks.later} //nolint:gosec // G404: needs no secrecy
 			err := row.Scan(&t.ID, &t.Name, &t.Data, &t.Attempt)
 			t.Attempt++
 			tasks = append(tasks, t)

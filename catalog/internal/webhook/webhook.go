@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -41,6 +42,11 @@ const (
 func NewSecret() config.Secret {
 	var key [secretBytes]byte
 	_, _ = rand.Read(key[:]) // it never fails
+	return SecretOf(key)
+}
+
+// SecretOf is the secret that has bytes which nobody may guess.
+func SecretOf(key [secretBytes]byte) config.Secret {
 	return config.Secret(secretPrefix + base64.StdEncoding.EncodeToString(key[:]))
 }
 
@@ -78,7 +84,11 @@ var (
 )
 
 // AnswerError is an answer other than 2xx.
-type AnswerError struct{ Status int }
+type AnswerError struct {
+	Status int
+	// RetryAfter is how long the receiver asks to wait; 0: it does not say.
+	RetryAfter time.Duration
+}
 
 // Error implements error.
 func (e *AnswerError) Error() string { return "the receiver answered " + strconv.Itoa(e.Status) }
@@ -91,11 +101,14 @@ type Config struct {
 	Timeout time.Duration
 	// Roots are whose certificates it believes. Defaults to those of the system.
 	Roots *x509.CertPool
+	// Resolver looks up names. Defaults to that of the system.
+	Resolver *net.Resolver
 }
 
 // Sender sends messages. It is safe for concurrent use.
 type Sender struct {
 	agent  string
+	public bool
 	client *reach.Client
 }
 
@@ -104,11 +117,14 @@ func NewSender(cfg Config) *Sender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = timeoutDefault
 	}
-	return &Sender{agent: "sluice/" + build.Read().Version, client: reach.New(reach.Config{Networks: cfg.Networks, Timeout: cfg.Timeout, Roots: cfg.Roots})}
+	return &Sender{agent: "sluice/" + build.Read().Version, public: len(cfg.Networks) == 0, client: reach.New(reach.Config{Networks: cfg.Networks, Timeout: cfg.Timeout, Roots: cfg.Roots, Resolver: cfg.Resolver})}
 }
 
 // Close closes the connections that wait for further messages.
 func (s *Sender) Close() { s.client.Close() }
+
+// Public reports whether it reaches public networks only.
+func (s *Sender) Public() bool { return s.public }
 
 // Check returns an error if no message can go to a URL, whatever its name stands for later.
 func (s *Sender) Check(to string) error { return s.client.Check(to) }
@@ -148,9 +164,21 @@ func (s *Sender) Send(ctx context.Context, m Message) error {
 	case answer.StatusCode == http.StatusGone:
 		return fmt.Errorf("send webhook %s: %w", m.ID, ErrGone)
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		return fmt.Errorf("send webhook %s: %w", m.ID, &AnswerError{answer.StatusCode})
+		return fmt.Errorf("send webhook %s: %w", m.ID, &AnswerError{answer.StatusCode, retryAfter(answer.Header)})
 	}
 	return nil
+}
+
+// retryAfter is how long the receiver asks to wait, in seconds or until a time.
+func retryAfter(h http.Header) time.Duration {
+	said := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(said, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if until, err := http.ParseTime(said); err == nil {
+		return max(0, time.Until(until))
+	}
+	return 0
 }
 
 // signatures is the value of the header webhook-signature: a signature by each secret.

@@ -32,6 +32,8 @@ type Owner struct {
 	TasksOnly bool
 	// AttemptsMax is how often a task is tried. Defaults to that of package task.
 	AttemptsMax int
+	// SlotsOf has the kinds of tasks of which more run at once, as that of package task.
+	SlotsOf map[string]int
 }
 
 // Time is a thing that is done again and again.
@@ -97,7 +99,7 @@ func New(cfg Config) (*Work, error) {
 			w.schedules = append(w.schedules, &schedule.Schedule{Owner: o.Name, Place: p, Items: items, Log: cfg.Log})
 		}
 		w.workers = append(w.workers, task.NewWorker(task.Config{
-			Owner: o.Name, Places: places, Handlers: handlers, AttemptsMax: o.AttemptsMax, Metrics: cfg.Metrics, Log: cfg.Log,
+			Owner: o.Name, Places: places, Handlers: handlers, AttemptsMax: o.AttemptsMax, SlotsOf: o.SlotsOf, Metrics: cfg.Metrics, Log: cfg.Log,
 		}))
 	}
 	w.relay = outbox.NewRelay(outbox.Config{Sources: sources, Kafka: cfg.Kafka, Metrics: cfg.Metrics, Log: cfg.Log})

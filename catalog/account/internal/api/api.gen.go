@@ -105,6 +105,7 @@ const (
 	ProblemCodeUnknownAttribute      ProblemCode = "unknown_attribute"
 	ProblemCodeUnknownBrand          ProblemCode = "unknown_brand"
 	ProblemCodeUnknownCategory       ProblemCode = "unknown_category"
+	ProblemCodeUnknownDelivery       ProblemCode = "unknown_delivery"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
@@ -114,6 +115,7 @@ const (
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
+	ProblemCodeUnknownWebhook        ProblemCode = "unknown_webhook"
 	ProblemCodeUnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	ProblemCodeUserLocked            ProblemCode = "user_locked"
 	ProblemCodeWrongState            ProblemCode = "wrong_state"
@@ -303,6 +305,9 @@ type Erasure struct {
 
 // ErasureConfirm defines model for Erasure.Confirm.
 type ErasureConfirm string
+
+// EventID defines model for EventID.
+type EventID = ids.Event
 
 // Factor defines model for Factor.
 type Factor struct {
@@ -902,6 +907,9 @@ type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// WebhookID defines model for WebhookID.
+type WebhookID = ids.Webhook
 
 // Word A word for programs. It never changes.
 type Word = string

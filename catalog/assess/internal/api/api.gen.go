@@ -99,6 +99,9 @@ type BrandID = ids.Brand
 // CategoryID defines model for CategoryID.
 type CategoryID = ids.Category
 
+// EventID defines model for EventID.
+type EventID = ids.Event
+
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
@@ -128,6 +131,9 @@ type SessionID = ids.Session
 
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
+
+// WebhookID defines model for WebhookID.
+type WebhookID = ids.Webhook
 
 // Word A word for programs. It never changes.
 type Word = string

@@ -241,6 +241,9 @@ type Choice struct {
 	Names Names `json:"names"`
 }
 
+// EventID defines model for EventID.
+type EventID = ids.Event
+
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
 
@@ -303,6 +306,9 @@ type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// WebhookID defines model for WebhookID.
+type WebhookID = ids.Webhook
 
 // Word A word for programs. It never changes.
 type Word = string

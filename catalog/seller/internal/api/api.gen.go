@@ -17,6 +17,23 @@ import (
 	"sluice/core/ids"
 )
 
+// Defines values for DeliveryOutcome.
+const (
+	DeliveryOutcomeDelivered   DeliveryOutcome = "delivered"
+	DeliveryOutcomeDisabled    DeliveryOutcome = "disabled"
+	DeliveryOutcomeGone        DeliveryOutcome = "gone"
+	DeliveryOutcomeRefused     DeliveryOutcome = "refused"
+	DeliveryOutcomeTimeout     DeliveryOutcome = "timeout"
+	DeliveryOutcomeUnreachable DeliveryOutcome = "unreachable"
+)
+
+// Defines values for DeliveryState.
+const (
+	DeliveryStateDelivered DeliveryState = "delivered"
+	DeliveryStateFailed    DeliveryState = "failed"
+	DeliveryStateWaiting   DeliveryState = "waiting"
+)
+
 // Defines values for DocumentKind.
 const (
 	Address  DocumentKind = "address"
@@ -91,6 +108,7 @@ const (
 	UnknownAttribute      ProblemCode = "unknown_attribute"
 	UnknownBrand          ProblemCode = "unknown_brand"
 	UnknownCategory       ProblemCode = "unknown_category"
+	UnknownDelivery       ProblemCode = "unknown_delivery"
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownKey            ProblemCode = "unknown_key"
@@ -100,6 +118,7 @@ const (
 	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
 	UnknownUser           ProblemCode = "unknown_user"
+	UnknownWebhook        ProblemCode = "unknown_webhook"
 	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	UserLocked            ProblemCode = "user_locked"
 	WrongState            ProblemCode = "wrong_state"
@@ -107,17 +126,22 @@ const (
 
 // Defines values for SellerActAct.
 const (
-	SellerActActEndOffer  SellerActAct = "end_offer"
-	SellerActActErase     SellerActAct = "erase"
-	SellerActActInvite    SellerActAct = "invite"
-	SellerActActJoin      SellerActAct = "join"
-	SellerActActLeave     SellerActAct = "leave"
-	SellerActActMakeKey   SellerActAct = "make_key"
-	SellerActActOffer     SellerActAct = "offer"
-	SellerActActRemove    SellerActAct = "remove"
-	SellerActActRevokeKey SellerActAct = "revoke_key"
-	SellerActActTransfer  SellerActAct = "transfer"
-	SellerActActWithdraw  SellerActAct = "withdraw"
+	SellerActActChangeWebhook  SellerActAct = "change_webhook"
+	SellerActActDisableWebhook SellerActAct = "disable_webhook"
+	SellerActActEndOffer       SellerActAct = "end_offer"
+	SellerActActErase          SellerActAct = "erase"
+	SellerActActInvite         SellerActAct = "invite"
+	SellerActActJoin           SellerActAct = "join"
+	SellerActActLeave          SellerActAct = "leave"
+	SellerActActMakeKey        SellerActAct = "make_key"
+	SellerActActMakeWebhook    SellerActAct = "make_webhook"
+	SellerActActOffer          SellerActAct = "offer"
+	SellerActActRemove         SellerActAct = "remove"
+	SellerActActRemoveWebhook  SellerActAct = "remove_webhook"
+	SellerActActRevokeKey      SellerActAct = "revoke_key"
+	SellerActActRotateWebhook  SellerActAct = "rotate_webhook"
+	SellerActActTransfer       SellerActAct = "transfer"
+	SellerActActWithdraw       SellerActAct = "withdraw"
 )
 
 // Defines values for SellerActRole.
@@ -144,6 +168,27 @@ const (
 	SellerStateOpen      SellerState = "open"
 	SellerStateRejected  SellerState = "rejected"
 	SellerStateSuspended SellerState = "suspended"
+)
+
+// Defines values for WebhookDisabledFor.
+const (
+	WebhookDisabledForFailures WebhookDisabledFor = "failures"
+	WebhookDisabledForGone     WebhookDisabledFor = "gone"
+	WebhookDisabledForOwner    WebhookDisabledFor = "owner"
+)
+
+// Defines values for WebhookState.
+const (
+	WebhookStateActive   WebhookState = "active"
+	WebhookStateDisabled WebhookState = "disabled"
+)
+
+// Defines values for WebhookType.
+const (
+	SellerKeyMade    WebhookType = "seller_key_made"
+	SellerKeyRevoked WebhookType = "seller_key_revoked"
+	SellerMemberSet  WebhookType = "seller_member_set"
+	SellerMoved      WebhookType = "seller_moved"
 )
 
 // Acceptance defines model for Acceptance.
@@ -238,6 +283,44 @@ type Decision struct {
 	Reason Reason `json:"reason"`
 }
 
+// Deliveries defines model for Deliveries.
+type Deliveries struct {
+	Data []Delivery `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Delivery defines model for Delivery.
+type Delivery struct {
+	// At Of the event.
+	At time.Time `json:"at"`
+
+	// Attempts Since it was wanted.
+	Attempts int `json:"attempts"`
+
+	// DueAt The next attempt. Absent if there is none.
+	DueAt   *time.Time `json:"due_at,omitempty"`
+	EventID EventID    `json:"event_id"`
+
+	// Outcome Of the last attempt. refused, it answered something else than success; gone, it answered 410; unreachable, there was no connection or no answer; disabled, nothing was sent because the webhook is. Absent if there was none.
+	Outcome *DeliveryOutcome `json:"outcome,omitempty"`
+	State   DeliveryState    `json:"state"`
+
+	// Status That was answered, if it was none of success.
+	Status *int `json:"status,omitempty"`
+
+	// TriedAt The last attempt. Absent if there was none.
+	TriedAt *time.Time `json:"tried_at,omitempty"`
+	Type    string     `json:"type"`
+}
+
+// DeliveryOutcome Of the last attempt. refused, it answered something else than success; gone, it answered 410; unreachable, there was no connection or no answer; disabled, nothing was sent because the webhook is. Absent if there was none.
+type DeliveryOutcome string
+
+// DeliveryState defines model for DeliveryState.
+type DeliveryState string
+
 // Document Names a file that is kept elsewhere.
 type Document struct {
 	Key    string       `json:"key"`
@@ -250,6 +333,9 @@ type DocumentKind string
 
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
+
+// EventID defines model for EventID.
+type EventID = ids.Event
 
 // GrantableRole defines model for GrantableRole.
 type GrantableRole string
@@ -350,6 +436,33 @@ type NewAPIKey struct {
 	// Prefix What names a key, and is a part of it that is no secret.
 	Prefix KeyPrefix  `json:"prefix"`
 	Scopes []KeyScope `json:"scopes"`
+}
+
+// NewWebhook defines model for NewWebhook.
+type NewWebhook struct {
+	// DisabledFor Why it is disabled. owner, one of them did; failures, nothing has arrived for days; gone, it has answered 410. Absent if it is active.
+	DisabledFor *WebhookDisabledFor `json:"disabled_for,omitempty"`
+
+	// FailingSince The first attempt since one succeeded. Absent if the last one did.
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+	MadeAt       time.Time  `json:"made_at"`
+
+	// Secret A secret. It is shown once.
+	Secret SigningSecret `json:"secret"`
+
+	// SecretBeforeEndsAt Until then messages have a signature by the secret before too. Absent if they have none.
+	SecretBeforeEndsAt *time.Time   `json:"secret_before_ends_at,omitempty"`
+	State              WebhookState `json:"state"`
+
+	// Types Of the events that are sent. Without it all are, those of types to come too.
+	Types *WebhookTypes `json:"types,omitempty"`
+
+	// URL In a public network, by TLS, at the port 443 or one from 1024 on, without a user and a fragment.
+	URL WebhookURL `json:"url"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version   int       `json:"version"`
+	WebhookID WebhookID `json:"webhook_id"`
 }
 
 // OfferTo defines model for OfferTo.
@@ -530,11 +643,88 @@ type SellerState string
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// SigningSecret A secret. It is shown once.
+type SigningSecret = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// Webhook defines model for Webhook.
+type Webhook struct {
+	// DisabledFor Why it is disabled. owner, one of them did; failures, nothing has arrived for days; gone, it has answered 410. Absent if it is active.
+	DisabledFor *WebhookDisabledFor `json:"disabled_for,omitempty"`
+
+	// FailingSince The first attempt since one succeeded. Absent if the last one did.
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+	MadeAt       time.Time  `json:"made_at"`
+
+	// SecretBeforeEndsAt Until then messages have a signature by the secret before too. Absent if they have none.
+	SecretBeforeEndsAt *time.Time   `json:"secret_before_ends_at,omitempty"`
+	State              WebhookState `json:"state"`
+
+	// Types Of the events that are sent. Without it all are, those of types to come too.
+	Types *WebhookTypes `json:"types,omitempty"`
+
+	// URL In a public network, by TLS, at the port 443 or one from 1024 on, without a user and a fragment.
+	URL WebhookURL `json:"url"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version   int       `json:"version"`
+	WebhookID WebhookID `json:"webhook_id"`
+}
+
+// WebhookChange defines model for WebhookChange.
+type WebhookChange struct {
+	State WebhookState `json:"state"`
+
+	// Types Of the events that are sent. Without it all are, those of types to come too.
+	Types *WebhookTypes `json:"types,omitempty"`
+
+	// URL In a public network, by TLS, at the port 443 or one from 1024 on, without a user and a fragment.
+	URL WebhookURL `json:"url"`
+}
+
+// WebhookDisabledFor Why it is disabled. owner, one of them did; failures, nothing has arrived for days; gone, it has answered 410. Absent if it is active.
+type WebhookDisabledFor string
+
+// WebhookID defines model for WebhookID.
+type WebhookID = ids.Webhook
+
+// WebhookSecret defines model for WebhookSecret.
+type WebhookSecret struct {
+	// Secret A secret. It is shown once.
+	Secret             SigningSecret `json:"secret"`
+	SecretBeforeEndsAt time.Time     `json:"secret_before_ends_at"`
+}
+
+// WebhookState defines model for WebhookState.
+type WebhookState string
+
+// WebhookType The type of an event.
+type WebhookType string
+
+// WebhookTypes Of the events that are sent. Without it all are, those of types to come too.
+type WebhookTypes = []WebhookType
+
+// WebhookURL In a public network, by TLS, at the port 443 or one from 1024 on, without a user and a fragment.
+type WebhookURL = string
+
+// WebhookWish defines model for WebhookWish.
+type WebhookWish struct {
+	// Types Of the events that are sent. Without it all are, those of types to come too.
+	Types *WebhookTypes `json:"types,omitempty"`
+
+	// URL In a public network, by TLS, at the port 443 or one from 1024 on, without a user and a fragment.
+	URL WebhookURL `json:"url"`
+}
+
+// Webhooks defines model for Webhooks.
+type Webhooks struct {
+	Data []Webhook `json:"data"`
+}
 
 // Word A word for programs. It never changes.
 type Word = string
@@ -671,6 +861,54 @@ type AcceptSellerParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// MakeWebhookParams defines parameters for MakeWebhook.
+type MakeWebhookParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveWebhookParams defines parameters for RemoveWebhook.
+type RemoveWebhookParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeWebhookParams defines parameters for ChangeWebhook.
+type ChangeWebhookParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor ActCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RedeliverParams defines parameters for Redeliver.
+type RedeliverParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RotateWebhookParams defines parameters for RotateWebhook.
+type RotateWebhookParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// TestWebhookParams defines parameters for TestWebhook.
+type TestWebhookParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // JoinSellerJSONRequestBody defines body for JoinSeller for application/json ContentType.
 type JoinSellerJSONRequestBody = Acceptance
 
@@ -694,6 +932,12 @@ type MoveSellerJSONRequestBody = SellerMove
 
 // OfferSellerJSONRequestBody defines body for OfferSeller for application/json ContentType.
 type OfferSellerJSONRequestBody = OfferTo
+
+// MakeWebhookJSONRequestBody defines body for MakeWebhook for application/json ContentType.
+type MakeWebhookJSONRequestBody = WebhookWish
+
+// ChangeWebhookJSONRequestBody defines body for ChangeWebhook for application/json ContentType.
+type ChangeWebhookJSONRequestBody = WebhookChange
 
 type ProblemResponseHeaders struct {
 	Allow           *string
@@ -1325,6 +1569,239 @@ func (response AcceptSeller200JSONResponse) VisitAcceptSellerResponse(w http.Res
 	return err
 }
 
+type ListWebhooksRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+}
+
+type ListWebhooksResponseObject interface {
+	VisitListWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ListWebhooks200JSONResponse Webhooks
+
+func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeWebhookRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   MakeWebhookParams
+	Body     *MakeWebhookJSONRequestBody
+}
+
+type MakeWebhookResponseObject interface {
+	VisitMakeWebhookResponse(w http.ResponseWriter) error
+}
+
+type MakeWebhook201ResponseHeaders struct {
+	ETag Version
+}
+
+type MakeWebhook201JSONResponse struct {
+	Body    NewWebhook
+	Headers MakeWebhook201ResponseHeaders
+}
+
+func (response MakeWebhook201JSONResponse) VisitMakeWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveWebhookRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    RemoveWebhookParams
+}
+
+type RemoveWebhookResponseObject interface {
+	VisitRemoveWebhookResponse(w http.ResponseWriter) error
+}
+
+type RemoveWebhook204Response struct {
+}
+
+func (response RemoveWebhook204Response) VisitRemoveWebhookResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ShowWebhookRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+}
+
+type ShowWebhookResponseObject interface {
+	VisitShowWebhookResponse(w http.ResponseWriter) error
+}
+
+type ShowWebhook200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers ShowWebhook200ResponseHeaders
+}
+
+func (response ShowWebhook200JSONResponse) VisitShowWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeWebhookRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    ChangeWebhookParams
+	Body      *ChangeWebhookJSONRequestBody
+}
+
+type ChangeWebhookResponseObject interface {
+	VisitChangeWebhookResponse(w http.ResponseWriter) error
+}
+
+type ChangeWebhook200ResponseHeaders struct {
+	ETag Version
+}
+
+type ChangeWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers ChangeWebhook200ResponseHeaders
+}
+
+func (response ChangeWebhook200JSONResponse) VisitChangeWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveriesRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    ListDeliveriesParams
+}
+
+type ListDeliveriesResponseObject interface {
+	VisitListDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListDeliveries200JSONResponse Deliveries
+
+func (response ListDeliveries200JSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	EventID   EventID   `json:"event_id"`
+	Params    RedeliverParams
+}
+
+type RedeliverResponseObject interface {
+	VisitRedeliverResponse(w http.ResponseWriter) error
+}
+
+type Redeliver202JSONResponse Delivery
+
+func (response Redeliver202JSONResponse) VisitRedeliverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    RotateWebhookParams
+}
+
+type RotateWebhookResponseObject interface {
+	VisitRotateWebhookResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhook200JSONResponse WebhookSecret
+
+func (response RotateWebhook200JSONResponse) VisitRotateWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    TestWebhookParams
+}
+
+type TestWebhookResponseObject interface {
+	VisitTestWebhookResponse(w http.ResponseWriter) error
+}
+
+type TestWebhook202JSONResponse Delivery
+
+func (response TestWebhook202JSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListMySellers List the sellers in which the user of the token is somebody. For shoppers.
@@ -1399,6 +1876,33 @@ type StrictServerInterface interface {
 	// AcceptSeller Accept the offer of a seller. For the member to whom it is offered.
 	// (POST /v1/sellers/{seller_id}/transfer/acceptance)
 	AcceptSeller(ctx context.Context, request AcceptSellerRequestObject) (AcceptSellerResponseObject, error)
+	// ListWebhooks List the webhooks of a seller. For its owners.
+	// (GET /v1/sellers/{seller_id}/webhooks)
+	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
+	// MakeWebhook Have events of a seller sent to an address. For its owners.
+	// (POST /v1/sellers/{seller_id}/webhooks)
+	MakeWebhook(ctx context.Context, request MakeWebhookRequestObject) (MakeWebhookResponseObject, error)
+	// RemoveWebhook Remove a webhook of a seller. For its owners.
+	// (DELETE /v1/sellers/{seller_id}/webhooks/{webhook_id})
+	RemoveWebhook(ctx context.Context, request RemoveWebhookRequestObject) (RemoveWebhookResponseObject, error)
+	// ShowWebhook Show a webhook of a seller. For its owners.
+	// (GET /v1/sellers/{seller_id}/webhooks/{webhook_id})
+	ShowWebhook(ctx context.Context, request ShowWebhookRequestObject) (ShowWebhookResponseObject, error)
+	// ChangeWebhook Change where events go, which do, and whether they do. For the owners of the seller.
+	// (PUT /v1/sellers/{seller_id}/webhooks/{webhook_id})
+	ChangeWebhook(ctx context.Context, request ChangeWebhookRequestObject) (ChangeWebhookResponseObject, error)
+	// ListDeliveries List what goes to a webhook of a seller, and what became of it, the newest first. For its owners.
+	// (GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries)
+	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
+	// Redeliver Send an event to a webhook again. For the owners of the seller.
+	// (POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries/{event_id}/redelivery)
+	Redeliver(ctx context.Context, request RedeliverRequestObject) (RedeliverResponseObject, error)
+	// RotateWebhook Give a webhook of a seller another secret. For its owners.
+	// (POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/secret)
+	RotateWebhook(ctx context.Context, request RotateWebhookRequestObject) (RotateWebhookResponseObject, error)
+	// TestWebhook Send a message of the type webhook_test. For the owners of the seller.
+	// (POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/test)
+	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
 }
 
 // Routes has a route for each operation.
@@ -1847,6 +2351,194 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitAcceptSellerResponse, nil
+			},
+		},
+		{
+			Operation: "ListWebhooks", Method: "GET", Path: "/v1/sellers/{seller_id}/webhooks",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListWebhooksRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListWebhooks(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListWebhooksResponse, nil
+			},
+		},
+		{
+			Operation: "MakeWebhook", Method: "POST", Path: "/v1/sellers/{seller_id}/webhooks",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request MakeWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(MakeWebhookJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.MakeWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitMakeWebhookResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveWebhook", Method: "DELETE", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveWebhookResponse, nil
+			},
+		},
+		{
+			Operation: "ShowWebhook", Method: "GET", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowWebhookResponse, nil
+			},
+		},
+		{
+			Operation: "ChangeWebhook", Method: "PUT", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangeWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangeWebhookJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangeWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangeWebhookResponse, nil
+			},
+		},
+		{
+			Operation: "ListDeliveries", Method: "GET", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListDeliveriesRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListDeliveries(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListDeliveriesResponse, nil
+			},
+		},
+		{
+			Operation: "Redeliver", Method: "POST", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries/{event_id}/redelivery",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RedeliverRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "event_id", &request.EventID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.Redeliver(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRedeliverResponse, nil
+			},
+		},
+		{
+			Operation: "RotateWebhook", Method: "POST", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}/secret",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RotateWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.RotateWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRotateWebhookResponse, nil
+			},
+		},
+		{
+			Operation: "TestWebhook", Method: "POST", Path: "/v1/sellers/{seller_id}/webhooks/{webhook_id}/test",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request TestWebhookRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "webhook_id", &request.WebhookID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.TestWebhook(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitTestWebhookResponse, nil
 			},
 		},
 	}
