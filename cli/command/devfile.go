@@ -22,6 +22,13 @@ type DevFile struct {
 	Path string `name:"dev-file" private:"" env:"SLUICE_DEV_FILE" group:"Operations" default:".sluice/dev.json" placeholder:"PATH"`
 }
 
+// The files of the shop's keys beside dev.json.
+const (
+	DevSigningKeys   = "signing-keys.json"
+	DevAccountSecret = "account.secret"
+	DevVaultKeys     = "vault.json"
+)
+
 // DevStack is dev.json. It has the addresses of a running sluice dev. Scripts and tests read it too.
 type DevStack struct {
 	EdgeURL         string `json:"edge_url"`

@@ -20,6 +20,7 @@ import (
 const (
 	doctorTimeout  = 5 * time.Second
 	historyTimeout = 5 * time.Minute // it reads the position of every SKU
+	shopTimeout    = time.Minute     // it asks each database for each right of its account
 )
 
 // Doctor examines a deployment.
@@ -27,7 +28,8 @@ type Doctor struct {
 	Writer `embed:""`
 	Output `embed:""`
 
-	Key TokenKey `embed:""`
+	Key  TokenKey `embed:""`
+	Shop Shop     `embed:""`
 
 	devDir string // directory of the development stack, if the command looks at one
 }
@@ -35,11 +37,13 @@ type Doctor struct {
 // Help is called by kong.
 func (Doctor) Help() string {
 	return `Checks Redis, MySQL, Kafka and the token keys, compares the stores as sluice reconcile does, and changes nothing. Each line
-is ok, warn or fail, and says what to do. The exit code is 1 if anything fails.
+is ok, warn or fail, and says what to do. The exit code is 1 if anything fails. Give it a file of the shop too, and it checks the shop's
+databases, what the account may do there, and the keys.
 
 Examples:
   sluice doctor
-  sluice doctor -o json`
+  sluice doctor -o json
+  sluice doctor --shards-file shards.json --signing-keys-file signing.json --account-secret-file account.secret --vault-key-file vault.json`
 }
 
 // BeforeApply is called by kong. It runs before that of Writer, which then finds its addresses given.
@@ -48,6 +52,8 @@ func (d *Doctor) BeforeApply(k *kong.Context, c *Console) error {
 		d.use(c, stack)
 		d.Key.File = stack.TokenKeyFile
 		d.devDir = filepath.Dir(stack.path)
+		d.Shop.Signing, d.Shop.Secret = filepath.Join(d.devDir, DevSigningKeys), filepath.Join(d.devDir, DevAccountSecret)
+		d.Shop.Vault.File = filepath.Join(d.devDir, DevVaultKeys)
 	})
 	return err
 }
@@ -110,6 +116,7 @@ func (d *Doctor) Run(ctx context.Context, c *Console) error {
 		{d.drift, historyTimeout},
 		{d.secrets, doctorTimeout},
 		{d.tokens, doctorTimeout},
+		{d.shop, shopTimeout},
 	} {
 		bounded, cancel := context.WithTimeout(ctx, part.within)
 		part.examine(bounded, e)

@@ -160,9 +160,9 @@ func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Con
 }
 
 // signingKeys, accountSecret and vaultKeys are the files of the shop's accounts.
-func (c *Command) signingKeys() string   { return filepath.Join(c.Dir, "signing-keys.json") }
-func (c *Command) accountSecret() string { return filepath.Join(c.Dir, "account.secret") }
-func (c *Command) vaultKeys() string     { return filepath.Join(c.Dir, "vault.json") }
+func (c *Command) signingKeys() string   { return filepath.Join(c.Dir, command.DevSigningKeys) }
+func (c *Command) accountSecret() string { return filepath.Join(c.Dir, command.DevAccountSecret) }
+func (c *Command) vaultKeys() string     { return filepath.Join(c.Dir, command.DevVaultKeys) }
 
 // freeAddress returns the wanted address, or one with a free port if its port is taken.
 func (s *stack) freeAddress(ctx context.Context, name, wanted string) (string, error) {
