@@ -39,6 +39,7 @@ func TestRunningStackShowsWhatIsWatched(t *testing.T) {
 	noteWords(t, words, parse(t, &page))
 	words["sluice_catalog_queue_oldest_seconds"] = map[string][]string{"queue": slices.Concat(assess.Queues, seller.Queues)}
 	words["sluice_catalog_provider_attempts_total"] = map[string][]string{"outcome": provider.Outcomes}
+	words["sluice_catalog_webhook_attempts_total"] = map[string][]string{"outcome": seller.WebhookOutcomes}
 	// Its outcomes show up when they first happen.
 	requests := words["sluice_edge_http_request_duration_seconds"]
 	words["sluice_edge_http_requests_total"] = map[string][]string{"route": requests["route"], "outcome": {"ok", "replayed"}}

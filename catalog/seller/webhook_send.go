@@ -65,6 +65,9 @@ const (
 	outcomeDisabled    = "disabled"    // nothing was sent, because the webhook is disabled
 )
 
+// WebhookOutcomes are the outcomes of attempts that a metric counts.
+var WebhookOutcomes = []string{outcomeDelivered, outcomeRefused, outcomeGone, outcomeTimeout, outcomeUnreachable}
+
 // delivering are the data of such a task.
 type delivering struct {
 	Seller   ids.Seller  `json:"seller_id"`
@@ -312,7 +315,7 @@ func newSends(set *metrics.Set) sends {
 	set = cmp.Or(set, metrics.NewSet())
 	m := sends{outcomes: map[string]*metrics.Counter{}, disabled: map[string]*metrics.Counter{}}
 	m.seconds = telemetry.Seconds(set, "sluice_catalog_webhook_attempt_seconds")
-	for _, outcome := range []string{outcomeDelivered, outcomeRefused, outcomeGone, outcomeTimeout, outcomeUnreachable} {
+	for _, outcome := range WebhookOutcomes {
 		m.outcomes[outcome] = set.NewCounter(fmt.Sprintf("sluice_catalog_webhook_attempts_total{outcome=%q}", outcome))
 	}
 	for _, why := range []string{disabledFailures, disabledGone} {
