@@ -110,7 +110,11 @@ func (c *contract) exerciseAssessedSellers() {
 	}
 	decide(held, c.admin, true, "ok")
 	decide(rejected, c.admin, false, "ok")
-	decide(own, support, true, "own_seller")
+	c.write("POST", "/v1/assessments/application."+own+"/claim", support, "c", "", "forbidden")
+	joined := "/v1/assessments/application." + apply(ada, "y3", "YY", "ok")
+	c.write("POST", joined+"/claim", support, "c", "", "ok")
+	c.everyValue("INSERT INTO seller_members__ (seller_id, user_id, role, since) SELECT subject, 31, 'member', NOW(3) FROM assess_answers__ WHERE moment = 'application' AND claimed_by LIKE '%:31'")
+	c.write("POST", joined+"/decision", support, "d", `{"allow":true,"reason":"we have called"}`, "own_seller")
 	if all := queue(); !strings.Contains(all, held) || strings.Contains(all, rejected) {
 		c.t.Errorf("the queue is %s", all)
 	}

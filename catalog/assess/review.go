@@ -200,7 +200,7 @@ func (a *Assessments) read(ctx context.Context, in place.Conn, query string, c C
 
 // Claim keeps a case from others for a while. Whoever has it claims it for longer.
 func (a *Assessments) Claim(ctx context.Context, c Case, by audit.Author) (r Review, err error) {
-	p, _, err := a.at(c)
+	p, asker, err := a.at(c)
 	if err != nil {
 		return r, errNoReview
 	}
@@ -214,6 +214,14 @@ func (a *Assessments) Claim(ctx context.Context, c Case, by audit.Author) (r Rev
 			return errDecided
 		case r.ClaimedBy != "" && r.ClaimedBy != by.Actor:
 			return errClaimed
+		}
+		if asker.Mine != nil { // or they would keep it from all others
+			switch mine, err := asker.Mine(ctx, tx, p, c.Subject, by); {
+			case err != nil:
+				return err
+			case mine:
+				return errSelf
+			}
 		}
 		if _, err := in.ExecContext(ctx, claimReview, by.Actor, int64(claimLife/time.Second), c.Moment, c.Subject); err != nil {
 			return db.WriteError("claim a review", err)

@@ -55,6 +55,8 @@ type Asker struct {
 	Users  bool                            // its subjects are users
 	Free   bool                            // who asks names the subject: denials are counted, and not kept, because there is no end of them
 
+	// Mine reports whether a case is the author's own, in a transaction. Nil: it never is.
+	Mine func(ctx context.Context, tx *sql.Tx, at place.Place, subject int64, by audit.Author) (bool, error)
 	// Decided does what follows from the decision of a person, in its transaction.
 	Decided func(ctx context.Context, tx *sql.Tx, at place.Place, o Outcome) error
 }

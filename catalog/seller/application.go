@@ -112,7 +112,10 @@ func (s *Sellers) apply(ctx context.Context, by Caller, a *Application) (Seller,
 		if err != nil {
 			return Seller{}, err
 		}
-		return l.Seller, c.tell(ctx, &l.Seller, "", "")
+		if err := c.tell(ctx, &l.Seller, "", ""); err != nil {
+			return Seller{}, err
+		}
+		return l.Seller, c.becomes(ctx, id, by.User, roleOwner)
 	})
 }
 

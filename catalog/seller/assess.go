@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sluice/catalog/account/audit"
 	"sluice/catalog/assess"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -94,8 +95,30 @@ func (s *Sellers) Asker() assess.Asker {
 		Object: func(seller int64) string { return "seller:" + ids.Seller(seller).String() },
 		At:     func(seller int64) shard.Shard { return shardOf(ids.Seller(seller)) },
 
-		Free: true, Decided: s.decided,
+		Free: true, Mine: s.mine, Decided: s.decided,
 	}
+}
+
+// mine reports whether an application is that of who would decide about it.
+func (s *Sellers) mine(ctx context.Context, tx *sql.Tx, p place.Place, subject int64, by audit.Author) (bool, error) {
+	c := &change{s: s, p: p, tx: tx, in: p.In(tx), by: Caller{Author: by}}
+	l, err := c.lock(ctx, ids.Seller(subject))
+	if err != nil {
+		return false, err
+	}
+	return c.own(ctx, l)
+}
+
+// own reports whether the author of a change has applied for the seller, or is one of its people. An admin has a key of a file, and need be
+// no user.
+func (c *change) own(ctx context.Context, l *locked) (bool, error) {
+	kind, who, _ := strings.Cut(c.by.Actor, ":")
+	if kind == "admin" {
+		return false, nil
+	}
+	user, _ := ids.Parse(who)
+	role, err := c.role(ctx, l.ID, ids.User(user))
+	return role != "" || l.applicant == ids.User(user), err
 }
 
 // decided lets an application be reviewed that was held, or rejects one whose user may not apply. A seller that has opened stays as it
@@ -106,15 +129,11 @@ func (s *Sellers) decided(ctx context.Context, tx *sql.Tx, p place.Place, o asse
 	if err != nil {
 		return err
 	}
-	if kind, who, _ := strings.Cut(o.By.Actor, ":"); kind != "admin" { // who has a key of a file, and need be no user
-		user, _ := ids.Parse(who)
-		role, err := c.role(ctx, id, ids.User(user))
-		switch {
-		case err != nil:
-			return err
-		case role != "":
-			return errOwn
-		}
+	switch own, err := c.own(ctx, l); {
+	case err != nil:
+		return err
+	case own:
+		return errOwn
 	}
 	if _, err := c.in.ExecContext(ctx, deleteHold, id); err != nil {
 		return db.WriteError("end a hold", err)

@@ -19,8 +19,8 @@ import (
 const (
 	insertAct = "INSERT INTO seller_acts__ (seller_id, at, actor, act, object, role) VALUES (?, NOW(3), ?, ?, ?, ?)"
 
-	// isReader makes sure that people, and systems, read the rows of their own seller only.
-	isReader = "s.seller_id = ? AND (s.seller_id = ? OR EXISTS (SELECT 1 FROM seller_members__ AS me WHERE me.seller_id = s.seller_id AND me.user_id = ?))"
+	// isReader makes sure that people, and systems, read the rows of their own seller only. The systems of a closed one read nothing.
+	isReader = "s.seller_id = ? AND (s.seller_id = ? AND s.state <> 'closed' OR EXISTS (SELECT 1 FROM seller_members__ AS me WHERE me.seller_id = s.seller_id AND me.user_id = ?))"
 	// A seller without acts has a row of NULLs.
 	selectActs = "SELECT a.act_id, a.at, a.actor, a.act, a.object, a.role FROM sellers__ AS s " +
 		"LEFT JOIN seller_acts__ AS a ON a.seller_id = s.seller_id AND a.act_id < ? WHERE " + isReader + " ORDER BY a.act_id DESC LIMIT ?"

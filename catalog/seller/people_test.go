@@ -372,7 +372,7 @@ func TestWhoIsRemovedIsGone(t *testing.T) {
 	if got := strings.Join(pages, ", "); got != want {
 		t.Errorf("by pages: %s", got)
 	}
-	if got := s.events(id); got != "2 owner, 3 member, 2 none, 3 none" {
+	if got := s.events(id); got != "1 owner, 2 owner, 3 member, 2 none, 3 none" {
 		t.Errorf("the events tell of %s", got)
 	}
 }

@@ -59,7 +59,7 @@ func TestSellerIsGivenAway(t *testing.T) {
 	if got := s.people(id, 2); got != "1 member, 2 member, 3 owner, 4 owner" {
 		t.Errorf("the people are %s", got)
 	}
-	if got := s.events(id); got != "2 member, 3 member, 4 owner, 3 owner, 1 member" {
+	if got := s.events(id); got != "1 owner, 2 member, 3 member, 4 owner, 3 owner, 1 member" {
 		t.Errorf("the events tell of %s", got)
 	}
 	s.work()
