@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	askedMax       = 10 // deliveries of a seller that its owners want now
+	askedMax       = 10 // deliveries of a seller that its owners ask for in a minute
 	deliveriesLife = 30 // days for which they are kept
 
 	deliveryColumns = "d.delivery_id, d.event_id, d.type, d.at, d.state, d.asked, d.attempts, d.outcome, d.status, d.tried_at, d.due_at"
@@ -27,8 +27,8 @@ const (
 		"WHERE me.seller_id = ? AND me.user_id = ? ORDER BY d.delivery_id DESC LIMIT ?"
 	selectDelivery = "SELECT '', d.webhook_id, " + deliveryColumns + " FROM seller_deliveries__ AS d WHERE d.seller_id = ? AND d.webhook_id = ? AND d.event_id = ?"
 
-	countAsked = "SELECT COUNT(*) FROM seller_deliveries__ WHERE seller_id = ? AND asked"
-	askAgain   = "UPDATE seller_deliveries__ SET state = 'waiting', asked = TRUE, attempts = 0, due_at = NOW(3), wanted_at = NOW(3) WHERE delivery_id = ?"
+	countAsked = "SELECT COUNT(*) FROM seller_deliveries__ WHERE seller_id = ? AND asked_at > NOW(3) - INTERVAL 1 MINUTE"
+	askAgain   = "UPDATE seller_deliveries__ SET state = 'waiting', asked = TRUE, asked_at = NOW(3), attempts = 0, due_at = NOW(3), wanted_at = NOW(3) WHERE delivery_id = ?"
 
 	sweepDeliveries = "DELETE FROM seller_deliveries__ WHERE wanted_at < NOW(3) - INTERVAL ? DAY LIMIT ?"
 )

@@ -32,7 +32,7 @@ var eventTypes = []string{eventMoved, eventMember, eventKeyMade, eventKeyRevoked
 const (
 	selectListeners = "SELECT webhook_id, NOW(3) FROM seller_webhooks__ WHERE seller_id = ? AND state = 'active' AND (types = '' OR FIND_IN_SET(?, types)) ORDER BY webhook_id"
 	selectNow       = "SELECT NOW(3)"
-	insertDelivery  = "INSERT INTO seller_deliveries__ (seller_id, webhook_id, event_id, type, at, body, asked, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, NOW(3), NOW(3))"
+	insertDelivery  = "INSERT INTO seller_deliveries__ (seller_id, webhook_id, event_id, type, at, body, asked, asked_at, due_at, wanted_at) VALUES (?, ?, ?, ?, ?, ?, ?, IF(?, NOW(3), NULL), NOW(3), NOW(3))"
 )
 
 // payload is what is sent: a document of Standard Webhooks. It has ids, and nothing personal.
@@ -95,7 +95,7 @@ func (c *change) deliver(ctx context.Context, id ids.Seller, of ids.Webhook, e o
 	if err != nil {
 		return fmt.Errorf("deliver an event: %w: %w", stock.ErrNotApplied, err)
 	}
-	done, err := c.in.ExecContext(ctx, insertDelivery, id, of, e.ID, e.Type, e.At, body, asked)
+	done, err := c.in.ExecContext(ctx, insertDelivery, id, of, e.ID, e.Type, e.At, body, asked, asked)
 	switch {
 	case db.Answer(err) == db.AnswerDuplicate: // it is there already
 		return nil
@@ -109,14 +109,14 @@ func (c *change) deliver(ctx context.Context, id ids.Seller, of ids.Webhook, e o
 	return c.tasks().Add(ctx, c.tx, taskSend, of.String()+"-"+e.ID.String(), delivering{id, of, row}, 0)
 }
 
-// mayAsk bounds what the owners of a locked seller want sent at once, so that nobody has the shop knock at a door again and again.
+// mayAsk bounds what the owners of a locked seller ask for, so that nobody has the shop knock at a door again and again.
 func (c *change) mayAsk(ctx context.Context, id ids.Seller) error {
-	var waiting int
-	switch err := c.in.QueryRowContext(ctx, countAsked, id).Scan(&waiting); {
+	var asked int
+	switch err := c.in.QueryRowContext(ctx, countAsked, id).Scan(&asked); {
 	case err != nil:
 		return db.WriteError("count deliveries", err)
-	case waiting >= askedMax:
-		return wrongState("%d messages that were asked for wait to be sent", waiting)
+	case asked >= askedMax:
+		return wrongState("%d messages were asked for within a minute: wait for one", asked)
 	}
 	return nil
 }

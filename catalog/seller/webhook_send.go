@@ -39,17 +39,21 @@ const (
 	busyMax       = 10 * time.Minute
 	noteTime      = 5 * time.Second
 
-	selectSending = "SELECT w.state, w.sealed, COALESCE(w.before_ends_at > NOW(3), FALSE), w.failures, " +
-		"COALESCE(TIMESTAMPDIFF(MICROSECOND, w.failing_since, NOW(3)), 0), COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(3), w.rests_until), 0), " +
-		"d.event_id, d.body, d.asked, d.attempts, TIMESTAMPDIFF(MICROSECOND, d.wanted_at, NOW(3)) " +
+	// After a day without attempts a webhook that has failed before begins anew.
+	selectSending = "SELECT w.version, w.state, w.sealed, COALESCE(w.before_ends_at > NOW(3), FALSE), w.failures, " +
+		"IF(w.rests_until < NOW(3) - INTERVAL 1 DAY, 0, COALESCE(TIMESTAMPDIFF(MICROSECOND, w.failing_since, NOW(3)), 0)), COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(3), w.rests_until), 0), " +
+		"d.event_id, d.type, d.body, d.asked, d.attempts, TIMESTAMPDIFF(MICROSECOND, d.wanted_at, NOW(3)) " +
 		"FROM seller_deliveries__ AS d JOIN seller_webhooks__ AS w ON w.seller_id = d.seller_id AND w.webhook_id = d.webhook_id " +
 		"WHERE d.delivery_id = ? AND d.state = 'waiting'"
 	noteDelivery = "UPDATE seller_deliveries__ SET state = ?, asked = FALSE, attempts = attempts + 1, outcome = ?, status = ?, tried_at = NOW(3), " +
 		"due_at = NOW(3) + INTERVAL ? MICROSECOND WHERE delivery_id = ? AND state = 'waiting' AND attempts = ?"
-	dropDelivery  = "UPDATE seller_deliveries__ SET state = 'failed', asked = FALSE, outcome = ?, due_at = NULL WHERE delivery_id = ? AND state = 'waiting'"
-	webhookWorks  = "UPDATE seller_webhooks__ SET failures = 0, failing_since = NULL, rests_until = NULL WHERE seller_id = ? AND webhook_id = ?"
-	webhookFails  = "UPDATE seller_webhooks__ SET failures = failures + 1, failing_since = COALESCE(failing_since, NOW(3)), rests_until = NOW(3) + INTERVAL ? MICROSECOND WHERE seller_id = ? AND webhook_id = ?"
-	disableFailed = "UPDATE seller_webhooks__ SET state = 'disabled', disabled_for = ?, version = version + 1 WHERE seller_id = ? AND webhook_id = ? AND state = 'active' AND failures > 0"
+	dropDelivery = "UPDATE seller_deliveries__ SET state = 'failed', asked = FALSE, outcome = ?, status = NULL, due_at = NULL WHERE delivery_id = ? AND state = 'waiting'"
+	// An attempt says nothing of a webhook that has another version since. Attempts that were under way together count as one.
+	webhookWorks = "UPDATE seller_webhooks__ SET failures = 0, failing_since = NULL, rests_until = NULL WHERE seller_id = ? AND webhook_id = ? AND version = ?"
+	webhookFails = "UPDATE seller_webhooks__ SET failures = failures + (rests_until IS NULL OR rests_until <= NOW(3)), " +
+		"failing_since = IF(failing_since IS NULL OR rests_until < NOW(3) - INTERVAL 1 DAY, NOW(3), failing_since), " +
+		"rests_until = NOW(3) + INTERVAL ? MICROSECOND WHERE seller_id = ? AND webhook_id = ? AND version = ?"
+	disableFailed = "UPDATE seller_webhooks__ SET state = 'disabled', disabled_for = ?, version = version + 1 WHERE seller_id = ? AND webhook_id = ? AND state = 'active' AND version = ?"
 )
 
 // taskSend is the kind of the tasks that send an event to a webhook. It is never renamed.
@@ -79,6 +83,7 @@ type delivering struct {
 type outgoing struct {
 	delivering
 
+	version     int64 // of the webhook
 	state       string
 	sealed      []byte
 	before      bool
@@ -86,6 +91,7 @@ type outgoing struct {
 	failing     time.Duration // for how long it has failed
 	rests       time.Duration // for how long nothing is sent
 	event       ids.Event
+	kind        string
 	body        []byte
 	asked       bool
 	attempts    int
@@ -128,7 +134,7 @@ func (s *Sellers) due(ctx context.Context, of delivering) (d outgoing, err error
 	d.delivering = of
 	var failing, rests, wanted int64
 	err = p.In(p.Writer()).QueryRowContext(ctx, selectSending, of.Delivery).Scan(
-		&d.state, &d.sealed, &d.before, &d.failures, &failing, &rests, &d.event, &d.body, &d.asked, &d.attempts, &wanted)
+		&d.version, &d.state, &d.sealed, &d.before, &d.failures, &failing, &rests, &d.event, &d.kind, &d.body, &d.asked, &d.attempts, &wanted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return d, readError(p, err)
 	}
@@ -196,7 +202,7 @@ func (s *Sellers) note(ctx context.Context, t task.Task, d *outgoing, of result)
 	if of.outcome != outcomeDelivered {
 		state, pause = deliveryWaiting, max(pauseAfter(d.attempts+1, 4, pauseMax), of.wait)
 		pause = pause*7/8 + rand.N(pause/4) //nolint:gosec // G404: needs no secrecy
-		if d.attempts+1 >= attemptsMax || d.wantedSince >= attemptsTime {
+		if d.kind == eventTest || d.attempts+1 >= attemptsMax || d.wantedSince >= attemptsTime {
 			state = deliveryFailed
 		}
 	}
@@ -215,10 +221,10 @@ func (s *Sellers) note(ctx context.Context, t task.Task, d *outgoing, of result)
 		var err error
 		switch {
 		case state != deliveryDelivered:
-			rest := max(pauseAfter(d.failures+1, 2, restMax), of.wait)
-			_, err = in.ExecContext(ctx, webhookFails, rest.Microseconds(), d.Seller, d.Webhook)
+			rest := max(pauseAfter(d.failures+1, 2, restMax), min(of.wait, restMax))
+			_, err = in.ExecContext(ctx, webhookFails, rest.Microseconds(), d.Seller, d.Webhook, d.version)
 		case d.failures > 0:
-			_, err = in.ExecContext(ctx, webhookWorks, d.Seller, d.Webhook)
+			_, err = in.ExecContext(ctx, webhookWorks, d.Seller, d.Webhook, d.version)
 		}
 		switch {
 		case err != nil:
@@ -232,9 +238,9 @@ func (s *Sellers) note(ctx context.Context, t task.Task, d *outgoing, of result)
 	case err != nil:
 		return err
 	case of.outcome == outcomeGone:
-		return s.disable(ctx, d.delivering, disabledGone)
+		return s.disable(ctx, d, disabledGone)
 	case state != deliveryDelivered && d.failures+1 >= failuresMin && d.failing >= failingTime:
-		return s.disable(ctx, d.delivering, disabledFailures)
+		return s.disable(ctx, d, disabledFailures)
 	}
 	return nil
 }
@@ -258,13 +264,13 @@ func (s *Sellers) drop(ctx context.Context, t task.Task, of delivering) error {
 var theShop = Caller{Author: audit.Author{Actor: "shop"}}
 
 // disable disables a webhook that has failed for long, or wants no more, and has the owners told.
-func (s *Sellers) disable(ctx context.Context, of delivering, why string) error {
+func (s *Sellers) disable(ctx context.Context, of *outgoing, why string) error {
 	disabled := false
 	err := s.write(ctx, of.Seller, theShop, func(c *change) error {
 		if _, err := c.lock(ctx, of.Seller); err != nil {
 			return err
 		}
-		done, err := c.in.ExecContext(ctx, disableFailed, why, of.Seller, of.Webhook)
+		done, err := c.in.ExecContext(ctx, disableFailed, why, of.Seller, of.Webhook, of.version)
 		if err != nil {
 			return db.WriteError("disable a webhook", err)
 		}
