@@ -27,8 +27,8 @@ import (
 	"sluice/core/shard"
 )
 
-// planted are unlikely words, one for each member of a body that may have something personal, by their operation and name. Members of
-// several operations that are handled by one piece of code are planted once.
+// planted are unlikely words, one for each member of a body that may have something personal, by its name. Members of
+// several operations that have one name are planted once.
 var planted = map[string]string{
 	"email": "bettong-post@example.org", "password": "bettong wears a long password", "device_name": "Bandicoot-Telephone", "phone": "+4915155500431",
 	"display_name": "Phascogale", "birthday": "1923-11-17", "recipient": "Dunnart-Recipient", "lines": "Kowarigasse", "postcode": "KULTARR9", "divisions": "XQ-KALUTA",

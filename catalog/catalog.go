@@ -139,6 +139,9 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		return err
 	}
 	v, err := OpenVault(ctx, n.cfg.Vault, n.databases, n.log)
+	if err == nil {
+		err = v.Begin(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -70,8 +70,8 @@ type Config struct {
 func (c Config) Validate() error {
 	var f config.Faults
 	f.Include(c.Places.Check(db.Config(c.MySQL)))
-	if c.MySQL.ConnsMax == 1 {
-		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "2 or more, because the publishing of events keeps one")
+	if c.MySQL.ConnsMax < 4 {
+		f.Add("mysql-conns-max", c.MySQL.ConnsMax, "4 or more, because the publishing of events keeps one, and two who apply to sell at once another one each")
 	}
 	f.Include(c.Kafka.Validate())
 	f.Include(c.Stock.Validate())

@@ -18,7 +18,7 @@ type VaultConfig struct {
 	File string `name:"vault-key-file" private:"" env:"SLUICE_VAULT_KEY_FILE" group:"Catalog" placeholder:"PATH"`
 }
 
-// OpenVault opens the vault of the shop, and refuses a key file that is not the one of the databases.
+// OpenVault opens the vault of the shop, and refuses a key file that is not the one of the databases. It writes nothing.
 func OpenVault(ctx context.Context, c VaultConfig, databases *place.Databases, log *slog.Logger) (*vault.Vault, error) {
 	ring, err := vault.ReadRing(c.File, log)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -69,6 +69,9 @@ func TestDoctorKnowsTheShop(t *testing.T) {
 	writeShards(t, path("shards.json"), dsns)
 	const may = "its account may do with the tables what the shop does"
 	doctor(keys...).want(command.ExitDone, "ok   shop database east: "+may, "ok   shop database west: "+may, "ok   shop signing keys", "ok   shop secret", "ok   shop vault")
+	d.run("catalog", "vault", "keygen", "--out="+path("other.json")).want(command.ExitDone)
+	doctor(keys[0], keys[1], "--vault-key-file="+path("other.json")).want(command.ExitDone, "ok   shop vault") // the shop has not started: doctor made no file the one
+	d.run(append([]string{"doctor"}, keys...)...).want(command.ExitDone, "warn shop databases: not looked at")
 	doctor().want(command.ExitDone, "warn shop signing keys: no file given", "warn shop secret: no file given", "warn shop vault: no file given")
 	revoke()
 	doctor(keys...).want(command.ExitFailed, "fail shop database west: its account may not do 1 things that the shop does, such as DELETE challenges_4", "ok   shop database east: "+may)

@@ -41,8 +41,9 @@ const (
 
 	// A challenge that was used answers the repetitions of its request for a day.
 	sweepChallenges = "DELETE FROM challenges__ WHERE ends_at <= NOW(3) - INTERVAL 1 DAY LIMIT ?"
-	// Where one was sent that is over needs nobody any more. The hour bounds how many rows are looked at.
-	forgetOver    = "UPDATE challenges__ SET value = '' WHERE ends_at <= NOW(3) AND ends_at > NOW(3) - INTERVAL 1 HOUR AND value <> '' LIMIT ?"
+	// Where one was sent that is over needs nobody any more, but who was in time by a moment and still reads it. The
+	// hour bounds how many rows are looked at.
+	forgetOver    = "UPDATE challenges__ SET value = '' WHERE ends_at <= NOW(3) - INTERVAL 10 SECOND AND ends_at > NOW(3) - INTERVAL 1 HOUR AND value <> '' LIMIT ?"
 	sweepSessions = "DELETE FROM sessions__ WHERE ends_at <= NOW(3) - INTERVAL 30 DAY LIMIT ?"
 )
 

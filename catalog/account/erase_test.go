@@ -217,6 +217,17 @@ func TestErasureMeetsWhatGoesOn(t *testing.T) {
 			_, err := a.FinishSignIn(a.t.Context(), from("n"), asked.Second.Challenge, p.pass())
 			return err
 		},
+		"answer": func(a *accounts, _ ids.User, erase func()) error {
+			p, _ := a.factor(must(a.signIn(mia, good, "s"))(a.t))
+			asked := must(a.SignIn(a.t.Context(), from("n"), account.SignIn{Email: mia, Password: good}))(a.t)
+			a.Stop(func(step string) {
+				if step == "answered" {
+					erase()
+				}
+			})
+			_, err := a.FinishSignIn(a.t.Context(), from("n"), asked.Second.Challenge, p.pass())
+			return err
+		},
 		"ask": func(a *accounts, _ ids.User, erase func()) error {
 			a.post.asked = erase
 			_, err := a.AskReset(a.t.Context(), from("r"), mia)
@@ -231,7 +242,7 @@ func TestErasureMeetsWhatGoesOn(t *testing.T) {
 			return a.addAddress(user, "k")
 		},
 	} {
-		want := map[string]string{"sign-in": "credentials_refused", "reset": kindCode, "second factor": kindCode, "profile": "unknown_user"}[name]
+		want := map[string]string{"sign-in": "credentials_refused", "reset": kindCode, "second factor": kindCode, "answer": kindCode, "profile": "unknown_user"}[name]
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAccounts(t)

@@ -49,7 +49,7 @@ func TestCodesForgetWhereTheyWent(t *testing.T) {
 		}
 	}
 	sweep(2, "while they count")
-	a.exec(user, "UPDATE challenges__ SET ends_at = NOW(3) - INTERVAL 1 SECOND")
+	a.exec(user, "UPDATE challenges__ SET ends_at = NOW(3) - INTERVAL 20 SECOND")
 	sweep(0, "once they are over")
 }
 

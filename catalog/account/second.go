@@ -88,12 +88,15 @@ func (a *Accounts) FinishSignIn(ctx context.Context, by Caller, handle, text str
 	if !may || first && !counts {
 		return Tokens{}, errCode
 	}
+	a.step("answered")
 	of, err := a.credentialOf(ctx, k.user)
 	switch {
 	case err != nil:
 		return Tokens{}, err
 	case !first:
 		return a.again(ctx, of, id)
+	case !of.keyed: // the user was erased meanwhile
+		return Tokens{}, errCode
 	}
 	// Only who knows the password has such a challenge: what strangers do with others counts for nobody.
 	tries := userKey(k.user)

@@ -218,6 +218,9 @@ func (a *Assessments) counted(network netip.Prefix) (value []byte, at place.Plac
 	return value, a.cfg.Databases.At(shard.OfValue(value))
 }
 
+// countWithin bounds what a place that hangs takes of the time of a request, which goes on without it.
+const countWithin = 2 * time.Second
+
 // OfNetwork tells what is known of the network of an address. Where the count cannot be read it is not known, so that its place keeps
 // nobody out while it is away.
 func (a *Assessments) OfNetwork(ctx context.Context, address netip.Addr) (f Facts) {
@@ -228,7 +231,9 @@ func (a *Assessments) OfNetwork(ctx context.Context, address netip.Addr) (f Fact
 	f.Word(NetworkName, network.String())
 	value, p := a.counted(network)
 	var users int64
-	err := p.In(p.Writer()).QueryRowContext(ctx, selectToday, value).Scan(&users)
+	within, cancel := context.WithTimeout(ctx, countWithin)
+	defer cancel()
+	err := p.In(p.Writer()).QueryRowContext(within, selectToday, value).Scan(&users)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		a.complaints.Do(func() {
 			a.cfg.Log.WarnContext(ctx, "people are assessed without the number of new users of their network", "place", p.Name, "error", err)
@@ -246,7 +251,9 @@ func (a *Assessments) CountUser(ctx context.Context, address netip.Addr) {
 		return
 	}
 	value, p := a.counted(network)
-	if _, err := p.In(p.Writer()).ExecContext(ctx, countToday, value); err != nil {
+	within, cancel := context.WithTimeout(ctx, countWithin)
+	defer cancel()
+	if _, err := p.In(p.Writer()).ExecContext(within, countToday, value); err != nil {
 		a.cfg.Log.DebugContext(ctx, "a new user is not counted", "error", err)
 	}
 }

@@ -157,7 +157,7 @@ type asked[T any] struct {
 
 // once changes the tree, or finds what the same request did the first time.
 func (p *Products) once(ctx context.Context, by Caller, route string, asked any, do func(*change) (Category, error)) (Category, error) {
-	defer p.trees.doubt() // also if nobody knows whether it was done
+	defer p.trees.written() // also if nobody knows whether it was done
 	return once(ctx, p, home, by, route, asked, do)
 }
 

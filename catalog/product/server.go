@@ -1,12 +1,14 @@
 package product
 
 import (
+	"cmp"
 	"context"
 
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/product/internal/api"
 	"sluice/core/auth"
+	"sluice/core/db"
 	"sluice/core/ids"
 )
 
@@ -45,5 +47,8 @@ func caller(ctx context.Context, key string) Caller {
 	return Caller{Author: audit.Author{Actor: web.Actor(ctx), Origin: web.Origin(ctx)}, User: ids.User(web.Who(ctx).Subject), Key: key}
 }
 
-// wrote tells the client where its write of what is common is.
-func (s server) wrote(ctx context.Context) { web.Wrote(ctx, s.common().Position(ctx)) }
+// wrote tells the client where its write of what is common is. Without replicas there is no position, but each process has the tree in
+// memory: then it is the highest one, which makes a process ask, and a user's reading elsewhere no older.
+func (s server) wrote(ctx context.Context) {
+	web.Wrote(ctx, cmp.Or(s.common().Position(ctx), db.Never))
+}

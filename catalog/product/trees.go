@@ -24,8 +24,12 @@ const (
 	selectAttrNames  = "SELECT category_id, code, n, choice, locale, name FROM attribute_names__ ORDER BY category_id, code, n"
 )
 
-// treeLife is how long a process believes that its tree is the one of now.
-const treeLife = time.Second
+const (
+	// treeLife is how long a process believes that its tree is the one of now.
+	treeLife = time.Second
+	// readWithin bounds the reading of a tree.
+	readWithin = 30 * time.Second
+)
 
 // held is a tree, and which one it is.
 type held struct {
@@ -42,42 +46,52 @@ type trees struct {
 
 	mu     sync.Mutex
 	last   held
-	asked  time.Time // when last was the one of now; zero: nobody knows
-	doubts int
+	asked  time.Time // when last was the one of now
+	doubts int       // of those who want the tree of now, so far
+	sure   int       // last was read behind so many of them
+	wrote  int       // the last one of a write of this process, which is everybody's
 }
 
-// get returns the last tree. Who reads another one gives doubts to put.
-func (t *trees) get() (last held, fresh bool, doubts int) {
+// get returns the last tree, and whether that does for a doubt; 0: whoever has none. Who reads another one gives doubts to put.
+func (t *trees) get(doubt int) (last held, fresh bool, doubts int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.last, t.last.Tree != nil && !t.asked.IsZero() && t.now().Sub(t.asked) < treeLife, t.doubts
+	return t.last, t.last.Tree != nil && t.sure >= max(doubt, t.wrote) && t.now().Sub(t.asked) < treeLife, t.doubts
 }
 
-// put keeps a tree that was the one of now when it was asked for. If somebody has doubted since, nobody knows.
+// put keeps a tree that was the one of now when it was asked for, behind so many doubts.
 func (t *trees) put(now held, asked time.Time, doubts int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.last, t.asked = now, asked; doubts != t.doubts {
-		t.asked = time.Time{}
-	}
+	t.last, t.asked, t.sure = now, asked, doubts
 }
 
-// doubt has the next reading look whether the tree is the one of now.
-func (t *trees) doubt() {
+// doubt is one of somebody who wants the tree of now: a reading that begins after it answers it, and those before. That of others goes on
+// with the last one.
+func (t *trees) doubt() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.asked = time.Time{}
 	t.doubts++
+	return t.doubts
+}
+
+// written is the doubt of a write: whoever reads from then on wants a tree that has it.
+func (t *trees) written() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubts++
+	t.wrote = t.doubts
 }
 
 // Tree is the tree of categories, at most a second old. Who gives a position has the one of now: the tree is read where it is
 // written.
 func (p *Products) Tree(ctx context.Context, from db.Position) (*Tree, error) {
 	t := &p.trees
+	doubt := 0
 	if from > 0 {
-		t.doubt()
+		doubt = t.doubt()
 	}
-	if last, fresh, _ := t.get(); fresh {
+	if last, fresh, _ := t.get(doubt); fresh {
 		return last.Tree, nil
 	}
 	select {
@@ -86,12 +100,14 @@ func (p *Products) Tree(ctx context.Context, from db.Position) (*Tree, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", stock.ErrNotApplied, ctx.Err())
 	}
-	last, fresh, doubts := t.get()
+	last, fresh, doubts := t.get(doubt)
 	if fresh {
 		return last.Tree, nil
 	}
 	asked := t.now()
-	now, err := t.read(ctx, last)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin) // who waits next has it, though the first one has gone
+	defer cancel()
+	now, err := t.read(within, last)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +140,7 @@ func (c *change) tree(ctx context.Context) (*Tree, error) {
 	if err := c.in.QueryRowContext(ctx, lockRevision).Scan(&revision); err != nil {
 		return nil, readError(c.at, "category_tree", err)
 	}
-	if last, _, _ := c.p.trees.get(); last.revision == revision {
+	if last, _, _ := c.p.trees.get(0); last.revision == revision {
 		return last.Tree, nil
 	}
 	return load(ctx, c.at, c.in)

@@ -38,6 +38,10 @@ func (d *Doctor) shop(ctx context.Context, e *examination) {
 	if !d.Shop.given() {
 		return
 	}
+	if d.Shop.Places.File == "" && d.devDir == "" {
+		e.warn("shop databases", "not looked at", "give --shards-file, also for a shop with one database, because the DSN is that of the stock: docs/places.md says how the file looks")
+		return
+	}
 	shards, err := d.Shop.Places.Map(d.MySQL)
 	if err != nil {
 		e.fail("shop", err.Error(), "correct the file of --shards-file, or the DSN")

@@ -18,36 +18,43 @@ const indexing = noKey
 
 // Check refuses a key file that is not the one of the database: a key that wraps there, or the indexing key, is missing or is
 // another one. Without it a process would notice only when it opens a value, or never, because a value that is looked up by
-// another index looks like a new one. In an empty database the file becomes the one.
+// another index looks like a new one. It writes nothing: an empty database takes any file.
 func (v *Vault) Check(ctx context.Context) error {
+	_, err := v.check(ctx, v.Ring.look())
+	return err
+}
+
+// Begin is Check for a process that is to write values: the file becomes the one of the places that are empty.
+func (v *Vault) Begin(ctx context.Context) error {
 	k := v.Ring.look()
-	var empty []place.Place
-	for _, p := range v.Places.All(v.Kind.shards) {
-		proofs, err := v.proofs(ctx, p)
-		switch {
-		case err != nil:
-			return err
-		case len(proofs) == 0:
-			empty = append(empty, p)
-		default:
-			if err := v.compare(p, k, proofs); err != nil {
-				return err
-			}
-		}
+	empty, err := v.check(ctx, k)
+	if err != nil {
+		return err
 	}
-	for _, p := range empty { // of two that begin with files of their own, the second one finds what the first has noted
+	for _, p := range empty {
 		if err := v.note(ctx, p, indexing, v.indexProof(k)); err != nil {
 			return err
 		}
+	}
+	_, err = v.check(ctx, k) // of two that begin with files of their own, the second one finds what the first has noted
+	return err
+}
+
+// check compares the keys of a file with all places, and returns those that are empty.
+func (v *Vault) check(ctx context.Context, k *keys) (empty []place.Place, err error) {
+	for _, p := range v.Places.All(v.Kind.shards) {
 		proofs, err := v.proofs(ctx, p)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if len(proofs) == 0 {
+			empty = append(empty, p)
 		}
 		if err := v.compare(p, k, proofs); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return empty, nil
 }
 
 // proofs are those of a place, by the ids of the keys.

@@ -76,7 +76,7 @@ func TestAFileOfTwoOwners(t *testing.T) {
 		return New(Config{Owner: "thing", Kind: Users, Places: w.places, Ring: ring}), New(Config{Owner: "other", Kind: Users, Places: w.places, Ring: ring})
 	}
 	_, others := of(w.Ring)
-	if err := others.Check(t.Context()); err != nil {
+	if err := others.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.seal(w.Vault, 1, "a word")

@@ -283,10 +283,10 @@ func TestOtherFilesAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if err := other.Check(t.Context()); err == nil {
+	if err := other.Begin(t.Context()); err == nil {
 		t.Error("another file starts beside an empty place")
 	}
-	if err := w.another("vault.json").Check(t.Context()); err != nil {
+	if err := w.another("vault.json").Begin(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -306,7 +306,7 @@ func TestTwoBeginWithTwoFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			v := w.another(name)
-			both.Go(func() { checks[i] = v.Check(t.Context()) })
+			both.Go(func() { checks[i] = v.Begin(t.Context()) })
 		}
 		both.Wait()
 		if (checks[0] == nil) == (checks[1] == nil) {

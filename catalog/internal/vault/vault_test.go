@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.Vault = w.another("vault.json")
-	if err := w.Check(t.Context()); err != nil {
+	if err := w.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return w
