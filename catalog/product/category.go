@@ -197,7 +197,7 @@ func (c *change) touch(ctx context.Context, of Category) (Category, error) {
 
 // told counts the tree, and tells others of a category.
 func (c *change) told(ctx context.Context, of Category) (Category, error) {
-	if err := c.counts(ctx); err != nil {
+	if err := c.renames(ctx); err != nil {
 		return Category{}, err
 	}
 	return of, c.publish(ctx, of.ID.String(), "category_changed", categoryEvent{of.Parent, of.State, of.Names})

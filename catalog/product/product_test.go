@@ -321,3 +321,38 @@ func TestNamesOfBrandsAreTakenOnce(t *testing.T) {
 		t.Errorf("%d have the name, and %d were refused", made.Load(), taken.Load())
 	}
 }
+
+// A process that goes on while its database is restored knows the tree that comes after it from the one that was lost.
+func TestTreeOfARestoredDatabase(t *testing.T) {
+	t.Parallel()
+	s, ctx := newShop(t), t.Context()
+	p := s.databases.At(shard.Shard{Kind: shard.Products})
+	in := p.In(p.Writer())
+	var before int64
+	if err := in.QueryRowContext(ctx, "SELECT revision FROM category_tree__").Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	lost := s.category(0, "Lost")
+	if tree, err := s.Tree(ctx, 1); err != nil {
+		t.Fatal(err)
+	} else if _, ok := tree.Category(lost.ID); !ok {
+		t.Fatal("a category is not in the tree of its maker")
+	}
+	for _, statement := range []string{"DELETE FROM category_names__", "DELETE FROM categories__", fmt.Sprintf("UPDATE category_tree__ SET revision = %d", before)} {
+		if _, err := in.ExecContext(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of, err := s.process().MakeCategory(ctx, s.by(), product.Category{Names: product.Names{"en": "After"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := s.Tree(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after := tree.Category(of.ID)
+	if _, ok := tree.Category(lost.ID); ok || !after {
+		t.Errorf("the lost one is there: %v, the one after it: %v", ok, after)
+	}
+}

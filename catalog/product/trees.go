@@ -17,7 +17,7 @@ import (
 const (
 	selectRevision   = "SELECT revision FROM category_tree__ WHERE id = 1"
 	lockRevision     = selectRevision + " FOR UPDATE"
-	countRevision    = "UPDATE category_tree__ SET revision = revision + 1 WHERE id = 1"
+	nameRevision     = "UPDATE category_tree__ SET revision = ? WHERE id = 1"
 	selectCategories = "SELECT category_id, COALESCE(parent_id, 0), position, state, version FROM categories__"
 	selectNames      = "SELECT category_id, locale, name FROM category_names__"
 	selectAttributes = "SELECT category_id, code, kind, unit, required FROM attributes__ ORDER BY category_id, code"
@@ -146,9 +146,9 @@ func (c *change) tree(ctx context.Context) (*Tree, error) {
 	return load(ctx, c.at, c.in)
 }
 
-// counts makes the tree another one.
-func (c *change) counts(ctx context.Context) error {
-	return c.put(ctx, "count a tree", countRevision)
+// renames makes the tree another one. Its name is drawn: a count would name two trees alike once the database is restored.
+func (c *change) renames(ctx context.Context) error {
+	return c.put(ctx, "name a tree", nameRevision, drawn())
 }
 
 // load reads all categories.
