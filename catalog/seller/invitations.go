@@ -135,7 +135,7 @@ func (s *Sellers) Invite(ctx context.Context, by Caller, id ids.Seller, whom Inv
 		if err := c.tasks().Add(ctx, c.tx, taskInvite, invitation.String(), sending{id, invitation}, 0); err != nil {
 			return Invitation{}, err
 		}
-		if err := c.did(ctx, id, deed{actInvite, "invitation:" + invitation.String(), role}); err != nil {
+		if err := c.did(ctx, id, deed{act: actInvite, object: "invitation:" + invitation.String(), role: role}); err != nil {
 			return Invitation{}, err
 		}
 		of, err := c.invitation(ctx, id, invitation)

@@ -86,7 +86,7 @@ func (s *Sellers) noted(ctx context.Context, by Caller, id ids.Seller) apikey.Wi
 		if err != nil {
 			return err
 		}
-		return task.Of(owner, p.Suffix).Add(ctx, tx, taskKey, act+"-"+prefix, keyDeed{id, act, prefix, by.Actor}, 0)
+		return task.Of(owner, p.Suffix).Add(ctx, tx, taskKey, act+"-"+prefix, keyDeed{id, act, prefix, by.Actor, time.Now().UTC().Truncate(time.Millisecond)}, 0)
 	}
 }
 
@@ -99,6 +99,7 @@ type keyDeed struct {
 	Act    string     `json:"act"`
 	Prefix string     `json:"prefix"`
 	Actor  string     `json:"actor"`
+	At     time.Time  `json:"at"`
 }
 
 // keyEvent tells others of a key.
@@ -116,7 +117,7 @@ func (s *Sellers) noteKey(ctx context.Context, t task.Task) error {
 		if _, err := c.lock(ctx, of.Seller); err != nil {
 			return err
 		}
-		d := deed{act: of.Act, object: keyObject(of.Prefix)}
+		d := deed{act: of.Act, object: keyObject(of.Prefix), at: of.At}
 		var there int
 		switch err := c.in.QueryRowContext(ctx, countActs, of.Seller, d.act, d.object).Scan(&there); {
 		case err != nil:

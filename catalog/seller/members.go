@@ -118,7 +118,7 @@ func (c *change) join(ctx context.Context, l *locked, i invited) error {
 	if _, err := c.in.ExecContext(ctx, endInvitation, invitationAccepted, l.ID, i.ID); err != nil {
 		return db.WriteError("end invitation", err)
 	}
-	if err := c.did(ctx, l.ID, deed{actJoin, "invitation:" + i.ID.String(), i.Role}); err != nil {
+	if err := c.did(ctx, l.ID, deed{act: actJoin, object: "invitation:" + i.ID.String(), role: i.Role}); err != nil {
 		return err
 	}
 	if err := c.becomes(ctx, l.ID, c.by.User, i.Role); err != nil {
@@ -185,7 +185,7 @@ func (c *change) take(ctx context.Context, id ids.Seller, user ids.User, act str
 	if _, err := c.in.ExecContext(ctx, deleteOfferOf, id, user, user); err != nil {
 		return db.WriteError("end offer", err)
 	}
-	if err := c.did(ctx, id, deed{act, userObject(user), roleNone}); err != nil {
+	if err := c.did(ctx, id, deed{act: act, object: userObject(user), role: roleNone}); err != nil {
 		return err
 	}
 	return c.becomes(ctx, id, user, roleNone)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	insertAct = "INSERT INTO seller_acts__ (seller_id, at, actor, act, object, role) VALUES (?, NOW(3), ?, ?, ?, ?)"
+	insertAct = "INSERT INTO seller_acts__ (seller_id, at, actor, act, object, role) VALUES (?, COALESCE(?, NOW(3)), ?, ?, ?, ?)"
 
 	// isReader makes sure that people, and systems, read the rows of their own seller only. The systems of a closed one read nothing.
 	isReader = "s.seller_id = ? AND (s.seller_id = ? AND s.state <> 'closed' OR EXISTS (SELECT 1 FROM seller_members__ AS me WHERE me.seller_id = s.seller_id AND me.user_id = ?))"
@@ -52,8 +52,9 @@ type memberEvent struct {
 // deed is something that one of the people of a seller does about another, or about itself.
 type deed struct {
 	act    string
-	object string // whom or what it is about
-	role   string // afterwards; empty: it has nothing to do with roles
+	object string    // whom or what it is about
+	role   string    // afterwards; empty: it has nothing to do with roles
+	at     time.Time // zero: at this moment
 }
 
 // did writes a deed down, for the people of the seller and in the audit log.
@@ -71,7 +72,7 @@ func (c *change) did(ctx context.Context, id ids.Seller, d deed) error {
 
 // writeDown writes a deed down for the people of the seller.
 func (c *change) writeDown(ctx context.Context, id ids.Seller, d deed) error {
-	done, err := c.in.ExecContext(ctx, insertAct, id, c.by.Actor, d.act, d.object, d.role)
+	done, err := c.in.ExecContext(ctx, insertAct, id, sql.NullTime{Time: d.at, Valid: !d.at.IsZero()}, c.by.Actor, d.act, d.object, d.role)
 	if err == nil {
 		c.deed, err = done.LastInsertId()
 	}

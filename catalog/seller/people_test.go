@@ -468,3 +468,23 @@ func TestManyInvitationsEnd(t *testing.T) {
 		t.Errorf("%d are left, %v", left, err)
 	}
 }
+
+// An act about a key has the time of the act, however late its task writes it down beside the seller.
+func TestActsOfKeysHaveTheirTime(t *testing.T) {
+	t.Parallel()
+	s, ctx := newSellers(t), t.Context()
+	id := s.opened(1)
+	_, key, err := s.MakeKey(ctx, s.by(1), id, seller.KeyWish{Name: "warehouse", Scopes: []string{"seller:read"}, Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // the task has to wait for a while
+	s.work()
+	acts, _, err := s.Acts(ctx, seller.Reader{User: 1}, id, 0, 10)
+	if err != nil || len(acts) == 0 || acts[0].Act != "make_key" {
+		t.Fatalf("%+v, %v", acts, err)
+	}
+	if late := acts[0].At.Sub(key.MadeAt); late > 100*time.Millisecond {
+		t.Errorf("the act is %v later than the key", late)
+	}
+}

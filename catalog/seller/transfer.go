@@ -186,7 +186,7 @@ func (c *change) transfer(ctx context.Context, id ids.Seller, o Offer) error {
 	if _, err := c.in.ExecContext(ctx, withdrawAllOf, id, o.From); err != nil {
 		return db.WriteError("end invitations", err)
 	}
-	if err := c.did(ctx, id, deed{actTransfer, userObject(o.From), roleMember}); err != nil {
+	if err := c.did(ctx, id, deed{act: actTransfer, object: userObject(o.From), role: roleMember}); err != nil {
 		return err
 	}
 	for _, of := range []memberEvent{{o.To, roleOwner}, {o.From, roleMember}} {
