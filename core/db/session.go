@@ -67,7 +67,7 @@ type connector struct {
 // that the statement did nothing.
 func newConnector(inner driver.Connector, timeout time.Duration, connsMax int) connector {
 	lockWait := max(1, int(timeout/time.Second)-1)
-	return connector{inner, sessionTransactions, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout, max(1, min(keptMax, keptOfAll/connsMax))}
+	return connector{inner, sessionTransactions, fmt.Sprintf(sessionSettings, lockWait, int(sessionIdle/time.Second)), timeout, max(1, min(keptMax, keptOfAll/max(1, connsMax)))}
 }
 
 // Connect implements driver.Connector. Its error names the server, and says if the server was silent.
