@@ -320,7 +320,7 @@ func TestEachMoveIsTold(t *testing.T) {
 			t.Errorf("the event %s", data)
 		}
 		return err
-	}, "SELECT data FROM seller_outbox__ WHERE topic = 'sluice.sellers.v1' AND aggregate_id = ? ORDER BY version", id.String())
+	}, "SELECT data FROM seller_outbox__ WHERE type = 'seller_moved' AND aggregate_id = ? ORDER BY version", id.String())
 	if got := strings.Join(states, " "); err != nil || got != want {
 		t.Errorf("the events tell of %s, %v, want %s", got, err, want)
 	}

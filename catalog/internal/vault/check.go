@@ -31,13 +31,19 @@ func (v *Vault) Begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range empty {
+	for _, p := range empty { // of two that begin with files of their own, the second one finds what the first has noted, in the first place
 		if err := v.note(ctx, p, indexing, v.indexProof(k)); err != nil {
 			return err
 		}
+		proofs, err := v.proofs(ctx, p)
+		if err == nil {
+			err = v.compare(p, k, proofs)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	_, err = v.check(ctx, k) // of two that begin with files of their own, the second one finds what the first has noted
-	return err
+	return nil
 }
 
 // check compares the keys of a file with all places, and returns those that are empty.
