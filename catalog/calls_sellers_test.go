@@ -29,7 +29,7 @@ func (c *callCounter) callsOfSellers() {
 	}
 	c.call(request{"PUT", "/v1/users/9/roles/ops", `{"granted":true,"reason":"x"}`, admin, http.StatusNoContent, 4, 1, role})
 	c.call(request{"GET", "/v1/users/9/roles", "", admin, http.StatusOK, 2, 0, roles})
-	id := c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 18, 1, ""})["seller_id"] // five of them assess, and two are a lock
+	id := c.call(request{"POST", "/v1/sellers", application, owner, http.StatusCreated, 21, 1, ""})["seller_id"] // five of them assess, and two are a lock
 	of := func(path string) (string, string) { return strings.Replace(path, "{seller_id}", id, 1), path }
 	seller := func(method, path, body, token string, statements, transactions int64) {
 		c.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
@@ -85,7 +86,12 @@ func (c *contract) exerciseWebhooks(id, owner string, ownerID int64) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		got := <-came
+		var got arrived
+		select {
+		case got = <-came:
+		case <-time.After(time.Minute):
+			c.t.Fatalf("no %s arrives", kind)
+		}
 		if err := verifier.Verify(got.body, got.header); err != nil || !strings.HasPrefix(string(got.body), fmt.Sprintf(`{"type":%q,"timestamp":"2`, kind)) {
 			c.t.Errorf("%s, %v, want %s", got.body, err, kind)
 		}

@@ -17,7 +17,7 @@ const (
 	askedMax       = 10 // deliveries of a seller that its owners ask for in a minute
 	deliveriesLife = 30 // days for which they are kept
 
-	deliveryColumns = "d.delivery_id, d.event_id, d.type, d.at, d.state, d.asked, d.attempts, d.outcome, d.status, d.tried_at, d.due_at"
+	deliveryColumns = "d.delivery_id, d.event_id, d.type, d.at, d.state, d.asked, d.attempts, d.outcome, d.status, d.tried_at, d.due_at, d.asks"
 
 	// The row of the member makes sure that owners read their own seller only. A seller without such a webhook, and a webhook without
 	// deliveries, have a row of NULLs.
@@ -28,7 +28,7 @@ const (
 	selectDelivery = "SELECT '', d.webhook_id, " + deliveryColumns + " FROM seller_deliveries__ AS d WHERE d.seller_id = ? AND d.webhook_id = ? AND d.event_id = ?"
 
 	countAsked = "SELECT COUNT(*) FROM seller_deliveries__ WHERE seller_id = ? AND asked_at > NOW(3) - INTERVAL 1 MINUTE"
-	askAgain   = "UPDATE seller_deliveries__ SET state = 'waiting', asked = TRUE, asked_at = NOW(3), attempts = 0, due_at = NOW(3), wanted_at = NOW(3) WHERE delivery_id = ?"
+	askAgain   = "UPDATE seller_deliveries__ SET state = 'waiting', asked = TRUE, asked_at = NOW(3), asks = asks + 1, attempts = 0, due_at = NOW(3), wanted_at = NOW(3) WHERE delivery_id = ?"
 
 	sweepDeliveries = "DELETE FROM seller_deliveries__ WHERE wanted_at < NOW(3) - INTERVAL ? DAY LIMIT ?"
 )
@@ -60,6 +60,7 @@ type Delivery struct {
 
 	id    int64
 	asked bool
+	asks  int64
 }
 
 // Deliveries lists what goes to a webhook of a seller, the newest first, before a delivery: 0 is the end. Next is 0 after the last page.
@@ -95,14 +96,14 @@ func (s *Sellers) Deliveries(ctx context.Context, user ids.User, id ids.Seller, 
 func scanDelivery(scan func(...any) error) (role string, webhook bool, d Delivery, err error) {
 	var of sql.Null[ids.Webhook]
 	var event sql.Null[ids.Event]
-	var row, attempts, status sql.NullInt64
+	var row, attempts, status, asks sql.NullInt64
 	var asked sql.NullBool
 	var kind, state, outcome sql.NullString
 	var at, tried, due sql.NullTime
-	err = scan(&role, &of, &row, &event, &kind, &at, &state, &asked, &attempts, &outcome, &status, &tried, &due)
+	err = scan(&role, &of, &row, &event, &kind, &at, &state, &asked, &attempts, &outcome, &status, &tried, &due, &asks)
 	return role, of.Valid, Delivery{
 		Event: event.V, Type: kind.String, At: at.Time, State: state.String, Attempts: int(attempts.Int64), Outcome: outcome.String,
-		Status: int(status.Int64), TriedAt: tried.Time, DueAt: due.Time, id: row.Int64, asked: asked.Bool,
+		Status: int(status.Int64), TriedAt: tried.Time, DueAt: due.Time, id: row.Int64, asked: asked.Bool, asks: asks.Int64,
 	}, err
 }
 
@@ -142,7 +143,7 @@ func (s *Sellers) Redeliver(ctx context.Context, by Caller, id ids.Seller, of id
 		if _, err := c.in.ExecContext(ctx, askAgain, d.id); err != nil {
 			return d, db.WriteError("ask for a delivery", err)
 		}
-		if err := c.tasks().Add(ctx, c.tx, taskSend, "", delivering{id, of, d.id}, 0); err != nil { // the first one may wait for a later attempt
+		if err := c.tasks().Add(ctx, c.tx, taskSend, "", delivering{id, of, d.id, d.asks + 1}, 0); err != nil { // the first one may wait for a later attempt
 			return d, err
 		}
 		return c.delivery(ctx, id, of, event)

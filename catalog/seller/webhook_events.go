@@ -106,7 +106,7 @@ func (c *change) deliver(ctx context.Context, id ids.Seller, of ids.Webhook, e o
 	if err != nil {
 		return err
 	}
-	return c.tasks().Add(ctx, c.tx, taskSend, of.String()+"-"+e.ID.String(), delivering{id, of, row}, 0)
+	return c.tasks().Add(ctx, c.tx, taskSend, of.String()+"-"+e.ID.String(), delivering{id, of, row, 0}, 0)
 }
 
 // mayAsk bounds what the owners of a locked seller ask for, so that nobody has the shop knock at a door again and again.

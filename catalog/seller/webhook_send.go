@@ -44,10 +44,10 @@ const (
 		"IF(w.rests_until < NOW(3) - INTERVAL 1 DAY, 0, COALESCE(TIMESTAMPDIFF(MICROSECOND, w.failing_since, NOW(3)), 0)), COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(3), w.rests_until), 0), " +
 		"d.event_id, d.type, d.body, d.asked, d.attempts, TIMESTAMPDIFF(MICROSECOND, d.wanted_at, NOW(3)) " +
 		"FROM seller_deliveries__ AS d JOIN seller_webhooks__ AS w ON w.seller_id = d.seller_id AND w.webhook_id = d.webhook_id " +
-		"WHERE d.delivery_id = ? AND d.state = 'waiting'"
+		"WHERE d.delivery_id = ? AND d.state = 'waiting' AND d.asks = ?"
 	noteDelivery = "UPDATE seller_deliveries__ SET state = ?, asked = FALSE, attempts = attempts + 1, outcome = ?, status = ?, tried_at = NOW(3), " +
-		"due_at = NOW(3) + INTERVAL ? MICROSECOND WHERE delivery_id = ? AND state = 'waiting' AND attempts = ?"
-	dropDelivery = "UPDATE seller_deliveries__ SET state = 'failed', asked = FALSE, outcome = ?, status = NULL, due_at = NULL WHERE delivery_id = ? AND state = 'waiting'"
+		"due_at = NOW(3) + INTERVAL ? MICROSECOND WHERE delivery_id = ? AND state = 'waiting' AND attempts = ? AND asks = ?"
+	dropDelivery = "UPDATE seller_deliveries__ SET state = 'failed', asked = FALSE, outcome = ?, status = NULL, due_at = NULL WHERE delivery_id = ? AND state = 'waiting' AND asks = ?"
 	// An attempt says nothing of a webhook that has another version since. Attempts that were under way together count as one.
 	webhookWorks = "UPDATE seller_webhooks__ SET failures = 0, failing_since = NULL, rests_until = NULL WHERE seller_id = ? AND webhook_id = ? AND version = ?"
 	webhookFails = "UPDATE seller_webhooks__ SET failures = failures + (rests_until IS NULL OR rests_until <= NOW(3)), " +
@@ -77,6 +77,7 @@ type delivering struct {
 	Seller   ids.Seller  `json:"seller_id"`
 	Webhook  ids.Webhook `json:"webhook_id"`
 	Delivery int64       `json:"delivery_id,string"`
+	Asks     int64       `json:"asks,omitzero"` // of the delivery, when the task was made
 }
 
 // outgoing is a delivery that is due.
@@ -133,7 +134,7 @@ func (s *Sellers) due(ctx context.Context, of delivering) (d outgoing, err error
 	p := s.at(of.Seller)
 	d.delivering = of
 	var failing, rests, wanted int64
-	err = p.In(p.Writer()).QueryRowContext(ctx, selectSending, of.Delivery).Scan(
+	err = p.In(p.Writer()).QueryRowContext(ctx, selectSending, of.Delivery, of.Asks).Scan(
 		&d.version, &d.state, &d.sealed, &d.before, &d.failures, &failing, &rests, &d.event, &d.kind, &d.body, &d.asked, &d.attempts, &wanted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return d, readError(p, err)
@@ -215,7 +216,7 @@ func (s *Sellers) note(ctx context.Context, t task.Task, d *outgoing, of result)
 	}
 	_, err := t.Place.Write(ctx, "an attempt at a webhook", func(tx *sql.Tx) error {
 		in := t.Place.In(tx)
-		if _, err := in.ExecContext(ctx, noteDelivery, state, of.outcome, status, due, d.Delivery, d.attempts); err != nil {
+		if _, err := in.ExecContext(ctx, noteDelivery, state, of.outcome, status, due, d.Delivery, d.attempts, d.Asks); err != nil {
 			return db.WriteError("note an attempt", err)
 		}
 		var err error
@@ -253,7 +254,7 @@ func (s *Sellers) later(ctx context.Context, t task.Task, after time.Duration) e
 // drop gives a delivery up whose webhook is disabled.
 func (s *Sellers) drop(ctx context.Context, t task.Task, of delivering) error {
 	return db.Write(ctx, t.Place.Writer(), "a delivery that is dropped", func(tx *sql.Tx) error {
-		if _, err := t.Place.In(tx).ExecContext(ctx, dropDelivery, outcomeDisabled, of.Delivery); err != nil {
+		if _, err := t.Place.In(tx).ExecContext(ctx, dropDelivery, outcomeDisabled, of.Delivery, of.Asks); err != nil {
 			return db.WriteError("drop a delivery", err)
 		}
 		return t.Finish(ctx, tx)

@@ -417,6 +417,31 @@ func TestDeliveriesEnd(t *testing.T) {
 	refused(t, "no such webhook", err, "unknown_webhook")
 }
 
+// TestRedeliveryDuringAnAttempt has an owner ask while the event is on its way: it is sent once more.
+func TestRedeliveryDuringAnAttempt(t *testing.T) {
+	t.Parallel()
+	s, ctx := newSellers(t), t.Context()
+	begins, ends := make(chan struct{}, 10), make(chan struct{}, 10)
+	system := newReceiver(t, httptest.NewServer)
+	system.answers(func(http.ResponseWriter, *http.Request) { begins <- struct{}{}; <-ends })
+	id := s.opened(1)
+	w, _ := s.hook(id, 1, system.URL)
+	s.run()
+	s.move(id, seller.StateSuspended)
+	<-begins
+	all, _, err := s.Deliveries(ctx, 1, id, w.ID, 0, 10)
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	if _, err := s.Redeliver(ctx, s.by(1), id, w.ID, all[0].Event); err != nil {
+		t.Fatal(err)
+	}
+	ends <- struct{}{}
+	ends <- struct{}{}
+	<-begins
+	s.awaits(id, 1, 1, "delivered")
+}
+
 // TestWebhooksThatFailAreDisabled has one that has failed for days, and one that wants no more. Their owners are told.
 func TestWebhooksThatFailAreDisabled(t *testing.T) {
 	t.Parallel()

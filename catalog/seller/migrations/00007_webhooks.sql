@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS seller_deliveries__ (
     due_at      DATETIME(3)  NULL COMMENT 'UTC; of the next attempt',
     wanted_at   DATETIME(3)  NOT NULL COMMENT 'UTC; when the event was noted, or an owner last asked for it',
     asked_at    DATETIME(3)  NULL COMMENT 'UTC; when an owner last asked for it',
+    asks        INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'how often an owner asked: tasks and attempts from before the last time count no more',
     PRIMARY KEY (delivery_id),
     UNIQUE KEY seller_deliveries___event (seller_id, webhook_id, event_id),
     KEY seller_deliveries___list (seller_id, webhook_id, delivery_id),
