@@ -2,11 +2,9 @@ package account
 
 import (
 	"context"
-	"database/sql"
 
 	"sluice/core/db"
 	"sluice/core/ids"
-	"sluice/core/place"
 	"sluice/core/problem"
 )
 
@@ -64,16 +62,5 @@ func (a *Accounts) AskSetEmail(ctx context.Context, by Caller, user ids.User, ad
 // SetEmail gives a user the address that a code was sent to, in the place of the one that the user has. The old address is told of it,
 // and so is the number.
 func (a *Accounts) SetEmail(ctx context.Context, by Caller, who Holder, handle, code string) (Identity, error) {
-	key := a.secret.ofKey(by.Key)
-	c, err := a.answered(ctx, purposeSetEmail, handle, code, key)
-	switch {
-	case err != nil:
-		return Identity{}, err
-	case c.user != who.User:
-		return Identity{}, errCode
-	}
-	return a.add(ctx, who, addition{
-		identity: identity{user: c.user, kind: KindEmail, index: c.index}, value: c.value, password: c.password,
-		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) },
-	})
+	return a.set(ctx, by, who, purposeSetEmail, KindEmail, handle, code)
 }

@@ -105,6 +105,22 @@ type addition struct {
 	use func(tx *sql.Tx, p place.Place) (bool, error)
 }
 
+// set gives a user the address, or the number, that a code of a purpose was sent to.
+func (a *Accounts) set(ctx context.Context, by Caller, who Holder, of purpose, kind Kind, handle, code string) (Identity, error) {
+	key := a.secret.ofKey(by.Key)
+	c, err := a.answered(ctx, of, handle, code, key)
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case c.user != who.User:
+		return Identity{}, errCode
+	}
+	return a.add(ctx, who, addition{
+		identity: identity{user: c.user, kind: kind, index: c.index}, value: c.value, password: c.password,
+		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) },
+	})
+}
+
 // add gives a user another identity. An address or a number takes the place of the one that the user has. Who has the identity
 // already is given nothing.
 func (a *Accounts) add(ctx context.Context, who Holder, of addition) (Identity, error) {

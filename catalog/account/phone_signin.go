@@ -99,16 +99,5 @@ func (a *Accounts) AskSetPhone(ctx context.Context, by Caller, user ids.User, te
 // SetPhone gives a user the number that a code was sent to, in the place of the one that the user has. The old number is told of it,
 // and so is the address of e-mail.
 func (a *Accounts) SetPhone(ctx context.Context, by Caller, who Holder, handle, code string) (Identity, error) {
-	key := a.secret.ofKey(by.Key)
-	c, err := a.answered(ctx, purposeSetPhone, handle, code, key)
-	switch {
-	case err != nil:
-		return Identity{}, err
-	case c.user != who.User:
-		return Identity{}, errCode
-	}
-	return a.add(ctx, who, addition{
-		identity: identity{user: c.user, kind: KindPhone, index: c.index}, value: c.value,
-		use: func(tx *sql.Tx, p place.Place) (bool, error) { return a.use(ctx, tx, p, c, key) },
-	})
+	return a.set(ctx, by, who, purposeSetPhone, KindPhone, handle, code)
 }
