@@ -1,24 +1,21 @@
 package assess
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"sluice/core/config"
 	"sluice/core/text"
 )
 
@@ -61,12 +58,8 @@ func Load(path string) (*Rules, error) {
 	if path == "" {
 		return Default(), nil
 	}
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
+	held, err := config.ReadForm(path, fileBytesMax)
 	if err != nil {
-		return nil, fmt.Errorf("rules %w", text.OfFile(err))
-	}
-	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("rules %w", text.OfFile(err))
 	}
 	r, err := Parse(held)
@@ -141,20 +134,17 @@ var (
 
 // reading is a file while it is read.
 type reading struct {
-	text   []byte
+	text   config.Form
 	lists  map[string][]string
 	faults []error
 }
 
 // Parse reads rules.
 func Parse(held []byte) (*Rules, error) {
-	if len(held) > fileBytesMax {
-		return nil, fmt.Errorf("it has more than %d bytes", fileBytesMax)
-	}
 	r := &reading{text: held}
 	var form fileForm
-	if err := json.Unmarshal(held, &form, json.RejectUnknownMembers(true)); err != nil {
-		return nil, r.ofJSON(err)
+	if err := r.text.Into(&form, fileBytesMax); err != nil {
+		return nil, err
 	}
 	r.lists = form.Lists
 	rules := r.rules(form.Rules)
@@ -165,34 +155,12 @@ func Parse(held []byte) (*Rules, error) {
 	return &Rules{version: hex.EncodeToString(sum[:8]), rules: rules}, nil
 }
 
-func (r *reading) line(offset int64) int {
-	return 1 + bytes.Count(r.text[:min(offset, int64(len(r.text)))], []byte("\n"))
-}
-
-// ofJSON puts an error of the decoder into words. The decoder's own text has Go's names of types.
-func (r *reading) ofJSON(err error) error {
-	var syntax *jsontext.SyntacticError
-	var meaning *json.SemanticError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("line %d: %w", r.line(syntax.ByteOffset), syntax.Err)
-	case errors.As(err, &meaning):
-		where := fmt.Sprintf("line %d: %s", r.line(meaning.ByteOffset), strconv.Quote(string(meaning.JSONPointer)))
-		if errors.Is(err, json.ErrUnknownName) {
-			return fmt.Errorf("%s: there is no such member", where)
-		}
-		return fmt.Errorf("%s: want another kind of value", where)
-	}
-	return err
-}
-
 // fault notes what is wrong with a rule, with the line in which it begins.
 func (r *reading) fault(f *ruleForm, format string, args ...any) {
 	if len(r.faults) == faultsMax {
 		return
 	}
-	begins := len(r.text) - len(bytes.TrimLeft(r.text[f.offset:], " \t\r\n,"))
-	r.faults = append(r.faults, fmt.Errorf("line %d: rule %.60q: "+format, append([]any{r.line(int64(begins)), f.Name}, args...)...))
+	r.faults = append(r.faults, fmt.Errorf("line %d: rule %.60q: "+format, append([]any{r.text.LineBehind(f.offset), f.Name}, args...)...))
 }
 
 func (r *reading) rules(forms []ruleForm) (all []rule) {

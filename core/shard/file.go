@@ -1,12 +1,8 @@
 package shard
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -94,7 +90,7 @@ func (f *stretchForm) UnmarshalJSONFrom(d *jsontext.Decoder) (err error) {
 // Load reads the map that a file has, and the DSNs that it names. Files of DSNs are looked for beside it. Its errors
 // name all faults, each with its line, and never a DSN.
 func Load(path string, lookup func(string) (string, bool)) (*Map, error) {
-	held, err := read(path)
+	held, err := config.ReadForm(path, fileBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("shards: %w", text.OfFile(err))
 	}
@@ -103,7 +99,7 @@ func Load(path string, lookup func(string) (string, bool)) (*Map, error) {
 			dsn, _ := lookup(r.DSNEnv)
 			return config.Secret(dsn), nil
 		}
-		return config.Secret("").FromFile("dsn_file", beside(path, r.DSNFile))
+		return config.Secret("").FromFile("dsn_file", config.Beside(path, r.DSNFile))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("shards: %s: %w", path, err)
@@ -113,7 +109,7 @@ func Load(path string, lookup func(string) (string, bool)) (*Map, error) {
 
 // Files are the files of DSNs that a file names, also if it is no map. They are secret.
 func Files(path string) (files []string) {
-	held, err := read(path)
+	held, err := config.ReadForm(path, fileBytesMax)
 	if err != nil {
 		return nil
 	}
@@ -122,47 +118,22 @@ func Files(path string) (files []string) {
 	for _, d := range form.Databases {
 		for _, of := range append([]readerForm{{DSNFile: d.DSNFile}}, d.Readers...) {
 			if of.DSNFile != "" {
-				files = append(files, beside(path, of.DSNFile))
+				files = append(files, config.Beside(path, of.DSNFile))
 			}
 		}
 	}
 	return files
 }
 
-func read(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, err
-	}
-	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	return held, errors.Join(err, file.Close())
-}
-
-// beside is the path of a file that another one names.
-func beside(path, name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(path), name)
-}
-
 // reading is a file while it is read.
 type reading struct {
-	text   []byte
+	text   config.Form
 	used   map[string]int // the index of each database, negative (^index) until a shard is in it
 	faults []error
 }
 
-func (r *reading) line(offset int64) int { return 1 + bytes.Count(r.text[:offset], []byte("\n")) }
-
-// lineOf is the line in which a form begins.
-func (r *reading) lineOf(p place) int {
-	between := len(r.text) - len(bytes.TrimLeft(r.text[p.offset:], " \t\r\n,"))
-	return r.line(int64(between))
-}
-
 func (r *reading) fault(p place, format string, args ...any) {
-	r.add(fmt.Errorf("line %d: "+format, append([]any{r.lineOf(p)}, args...)...))
+	r.add(fmt.Errorf("line %d: "+format, append([]any{r.text.LineBehind(p.offset)}, args...)...))
 }
 
 func (r *reading) add(fault error) {
@@ -172,13 +143,10 @@ func (r *reading) add(fault error) {
 }
 
 func parse(text []byte, dsnOf func(readerForm) (config.Secret, error)) (*Map, error) {
-	if len(text) > fileBytesMax {
-		return nil, fmt.Errorf("it has more than %d bytes", fileBytesMax)
-	}
 	r := &reading{text: text, used: map[string]int{}}
 	var form fileForm
-	if err := json.Unmarshal(text, &form, json.RejectUnknownMembers(true)); err != nil {
-		return nil, r.ofJSON(err)
+	if err := r.text.Into(&form, fileBytesMax); err != nil {
+		return nil, err
 	}
 	m := &Map{monthly: make([]*places, months)}
 	r.databases(m, form.Databases, dsnOf)
@@ -195,23 +163,6 @@ func parse(text []byte, dsnOf func(readerForm) (config.Secret, error)) (*Map, er
 		return nil, err
 	}
 	return m, nil
-}
-
-// ofJSON puts an error of the decoder into words: where, and what. The decoder's own text has Go's names of types.
-func (r *reading) ofJSON(err error) error {
-	var syntax *jsontext.SyntacticError
-	var meaning *json.SemanticError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("line %d: %w", r.line(min(syntax.ByteOffset, int64(len(r.text)))), syntax.Err)
-	case errors.As(err, &meaning):
-		where := fmt.Sprintf("line %d: %s", r.line(min(meaning.ByteOffset, int64(len(r.text)))), strconv.Quote(string(meaning.JSONPointer)))
-		if errors.Is(err, json.ErrUnknownName) {
-			return fmt.Errorf("%s: there is no such member", where)
-		}
-		return fmt.Errorf("%s: want another kind of value", where)
-	}
-	return err
 }
 
 var (
@@ -293,7 +244,7 @@ func (r *reading) places(kind string, ranges []rangeForm) *places {
 		if !ok {
 			continue
 		}
-		line := r.lineOf(f.place)
+		line := r.text.LineBehind(f.place.offset)
 		for n := *f.First; n <= *f.Last; n++ {
 			if lines[n] != 0 {
 				r.fault(f.place, "%s: shard %d has a place in line %d already", kind, n, lines[n])

@@ -1,16 +1,11 @@
 package provider
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -90,12 +85,12 @@ func load(path string, client *reach.Client) ([]form, error) {
 	if path == "" {
 		return nil, nil
 	}
-	held, err := read(path)
+	held, err := config.ReadForm(path, fileBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("sign-in-providers-file: %w", text.OfFile(err))
 	}
 	forms, err := parse(held, client, func(name string) (config.Secret, error) {
-		return config.Secret("").FromFile("client_secret_file", beside(path, name))
+		return config.Secret("").FromFile("client_secret_file", config.Beside(path, name))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sign-in-providers-file: %s: %w", path, err)
@@ -103,29 +98,12 @@ func load(path string, client *reach.Client) ([]form, error) {
 	return forms, nil
 }
 
-func read(path string) ([]byte, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names the file
-	if err != nil {
-		return nil, err
-	}
-	held, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	return held, errors.Join(err, file.Close())
-}
-
-// beside is the path of a file that another one names.
-func beside(path, name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(path), name)
-}
-
 // secretFiles are the files of secrets that a file names, also if there is something wrong with it.
 func secretFiles(path string) (files []string) {
 	if path == "" || config.ReadOnce(path) {
 		return nil
 	}
-	held, err := read(path)
+	held, err := config.ReadForm(path, fileBytesMax)
 	if err != nil {
 		return nil
 	}
@@ -133,7 +111,7 @@ func secretFiles(path string) (files []string) {
 	_ = json.Unmarshal(held, &of) // load says what is wrong
 	for _, f := range of.Providers {
 		if f.ClientSecretFile != "" {
-			files = append(files, beside(path, f.ClientSecretFile))
+			files = append(files, config.Beside(path, f.ClientSecretFile))
 		}
 	}
 	return files
@@ -141,7 +119,7 @@ func secretFiles(path string) (files []string) {
 
 // reading is a file while it is read.
 type reading struct {
-	text   []byte
+	text   config.Form
 	client *reach.Client
 	secret func(file string) (config.Secret, error)
 	faults []error
@@ -149,13 +127,10 @@ type reading struct {
 
 // parse reads providers.
 func parse(held []byte, client *reach.Client, secret func(file string) (config.Secret, error)) ([]form, error) {
-	if len(held) > fileBytesMax {
-		return nil, fmt.Errorf("it has more than %d bytes", fileBytesMax)
-	}
 	r := &reading{text: held, client: client, secret: secret}
 	var of fileForm
-	if err := json.Unmarshal(held, &of, json.RejectUnknownMembers(true)); err != nil {
-		return nil, r.ofJSON(err)
+	if err := r.text.Into(&of, fileBytesMax); err != nil {
+		return nil, err
 	}
 	if n := len(of.Providers); n == 0 || n > providersMax {
 		return nil, fmt.Errorf("providers: %d of them, want 1 to %d", n, providersMax)
@@ -166,34 +141,12 @@ func parse(held []byte, client *reach.Client, secret func(file string) (config.S
 	return of.Providers, errors.Join(r.faults...)
 }
 
-func (r *reading) line(offset int64) int {
-	return 1 + bytes.Count(r.text[:min(offset, int64(len(r.text)))], []byte("\n"))
-}
-
-// ofJSON puts an error of the decoder into words. The decoder's own text has Go's names of types.
-func (r *reading) ofJSON(err error) error {
-	var syntax *jsontext.SyntacticError
-	var meaning *json.SemanticError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("line %d: %w", r.line(syntax.ByteOffset), syntax.Err)
-	case errors.As(err, &meaning):
-		where := fmt.Sprintf("line %d: %s", r.line(meaning.ByteOffset), strconv.Quote(string(meaning.JSONPointer)))
-		if errors.Is(err, json.ErrUnknownName) {
-			return fmt.Errorf("%s: there is no such member", where)
-		}
-		return fmt.Errorf("%s: want another kind of value", where)
-	}
-	return err
-}
-
 // fault notes what is wrong with a provider, with the line in which it begins.
 func (r *reading) fault(f *form, format string, args ...any) {
 	if len(r.faults) == faultsMax {
 		return
 	}
-	begins := len(r.text) - len(bytes.TrimLeft(r.text[f.offset:], " \t\r\n,"))
-	r.faults = append(r.faults, fmt.Errorf("line %d: provider %.40q: "+format, append([]any{r.line(int64(begins)), f.Name}, args...)...))
+	r.faults = append(r.faults, fmt.Errorf("line %d: provider %.40q: "+format, append([]any{r.text.LineBehind(f.offset), f.Name}, args...)...))
 }
 
 var (
