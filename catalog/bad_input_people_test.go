@@ -37,7 +37,7 @@ func (i *intruder) others() {
 				i.alike(o, "all ids", i.path(o, i.eve.own), i.pathWith(o, i.nobodys), i.like(o), i.like(o))
 			}
 			for _, s := range i.spots(o) {
-				if id := i.eve.own[s.name]; id != "" && strings.HasSuffix(s.name, "_id") {
+				if id := i.eve.own[s.name]; id != i.mia.own[s.name] && strings.HasSuffix(s.name, "_id") {
 					i.alike(o, s.at, i.path(o, i.mia.own), i.path(o, i.mia.own), s.with(text(i.t, id)), s.with(text(i.t, i.nobodys[s.name])))
 				}
 			}

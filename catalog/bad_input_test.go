@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -119,6 +120,7 @@ type intruder struct {
 	mia, eve   person
 	nobodys    map[string]string // ids of what there is not: the examples of the document
 	rob        string            // a token of somebody with codes
+	category   string            // of the products of people
 	tried      int
 }
 
@@ -162,6 +164,7 @@ func newIntruder(t *testing.T) *intruder {
 		}
 		i.operations = append(i.operations, o)
 	}
+	i.category = c.categoryOfShirts(func(what string) string { return "intruder-" + what })
 	i.mia, i.eve = i.person("mia", "+4915112345671"), i.person("eve", "+4915112345672")
 	for _, role := range []string{"support", "ops"} {
 		c.grant(i.mia.id, role)
@@ -197,6 +200,11 @@ func (i *intruder) person(name, phone string) person {
 		"challenge_id": c.text(next, "challenge_id"), "seller_id": c.sellerOf(p.token), "assessment_id": fmt.Sprint("sign_up.", p.id),
 		"provider": "plain", "role": "ops",
 	}
+	at := "/v1/sellers/" + p.own["seller_id"] + "/products"
+	p.own["product_id"] = c.text(c.write("POST", at, p.token, name, strings.ReplaceAll(shirt, "CATEGORY", i.category), "ok"), "product_id")
+	c.change("POST", at+"/"+p.own["product_id"]+"/skus", p.token, name, `"1"`, smallShirt, "ok")
+	whole := c.shoot(shot{Method: "GET", Path: at + "/" + p.own["product_id"], Token: p.token, Want: "ok"})
+	p.own["sku_id"] = regexp.MustCompile(`"sku_id":"([0-9]+)"`).FindStringSubmatch(whole.Body)[1]
 	i.make(&p, func(o operation) bool {
 		return strings.Contains(o.Roles, "shopper") || strings.Contains(o.Roles, "seller_")
 	})

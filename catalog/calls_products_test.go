@@ -26,6 +26,8 @@ func (c *callCounter) callsOfProducts() {
 	const size = `{"kind":"number","unit":"cm","required":true,"names":{"en":"Length"}}`
 	c.callAll(map[string]string{"Idempotency-Key": "k", "If-Match": `"2"`}, request{"PUT", of(attribute), size, admin, http.StatusOK, 17, 1, attribute})
 	c.callAll(map[string]string{"Idempotency-Key": "k", "If-Match": `"3"`}, request{"DELETE", of(attribute), "", admin, http.StatusOK, 16, 1, attribute})
+	c.call(request{"GET", of(category), "", "", http.StatusOK, 6, 1, category})
+	c.callsOfGoods(shoes)
 	acme := c.call(request{"POST", "/v1/brands", `{"names":{"en":"Acme"}}`, admin, http.StatusCreated, 9, 1, ""})["brand_id"]
 	at := strings.Replace(brand, "{brand_id}", acme, 1)
 	c.call(request{"GET", "/v1/brands", "", "", http.StatusOK, 1, 0, ""})

@@ -150,7 +150,7 @@ func (c *callCounter) serve() {
 	c.work(sellers.Work(), shard.Values)
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
-	products := product.New(product.Config{Databases: c.databases, Now: func() time.Time { return began }}) // likewise of the tree
+	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Now: func() time.Time { return began }}) // likewise of the tree
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
 		Routes: routes(accounts, assessments, sellers, products), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,

@@ -163,7 +163,6 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Databases: n.databases, Secret: secret, Vault: v, Signer: n.signing, Messenger: messenger{n.messages}, Assessor: n.assess, Providers: providers,
 		Shop: n.cfg.Messages.Shop, HashesMax: n.cfg.PasswordsMax, Now: time.Now, Log: n.log,
 	})
-	n.products = product.New(product.Config{Databases: n.databases, Now: time.Now})
 	sender, err := n.cfg.Webhooks.Open()
 	if err != nil {
 		return err
@@ -172,7 +171,8 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	n.sellers = seller.New(seller.Config{
 		Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess, Sender: sender, Metrics: n.set,
 	})
-	n.accounts.Keep(n.assess, n.sellers)
+	n.products = product.New(product.Config{Databases: n.databases, Sellers: n.sellers, Now: time.Now})
+	n.accounts.Keep(n.assess, n.sellers, n.products)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil
@@ -208,7 +208,7 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("rules of assessments", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "read the rules of assessments", rulesPause, n.assess.Reload)
 	})
-	queues := queue.NewWatch(n.set, slices.Concat(assess.Queues, seller.Queues), n.assess.Backlog, n.sellers.Backlog)
+	queues := queue.NewWatch(n.set, slices.Concat(assess.Queues, seller.Queues, product.Queues), n.assess.Backlog, n.sellers.Backlog, n.products.Backlog)
 	background.Run("queues of people", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "look at the queues of people", queuesPause, queues.Look)
 	})

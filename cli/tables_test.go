@@ -72,6 +72,11 @@ var tables = map[string]access{
 	"attribute_names":    {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"brands":             {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"brand_names":        {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"product_blocks":     {writes: []string{"catalog/product"}},
+	"products":           {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"product_texts":      {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"product_skus":       {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"product_changes":    {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
 	"account_key_proofs": {},
 	"profiles":           {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},

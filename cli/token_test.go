@@ -200,7 +200,7 @@ func TestTokensOfScopes(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"--role", "service", "--scope", "orders:write"}, `--scope: scope "orders:write": want stock:read, stock:write, users:read, users:write`},
+		{[]string{"--role", "service", "--scope", "orders:write"}, `--scope: scope "orders:write": want stock:read, stock:write, users:read, users:write, products:read`},
 		{[]string{"--role", "service", "--scope", ""}, `--scope: scope "": want `},
 		{[]string{"--role", "admin", "--scope", "users:read"}, "--scope: a token of the role admin has none: leave it out, or take --role service"},
 		{[]string{"--role", "shopper", "--scope", "users:read"}, "--scope: a token of the role shopper has none"},

@@ -16,7 +16,6 @@ import (
 	"sluice/core/problem"
 	"sluice/core/shard"
 	"sluice/core/stock"
-	"sluice/core/text"
 )
 
 // What an admin can grant. Admins and services themselves have keys of files, and no row here.
@@ -62,8 +61,8 @@ func grantedTo(ctx context.Context, in place.Conn, user ids.User) (all []Granted
 
 // SetRole grants a role to an active user, or takes it away from any. What is so already is a success, and no act.
 func (a *Accounts) SetRole(ctx context.Context, user ids.User, role string, granted bool, reason string, by audit.Author) error {
-	if err := text.Check(reason, audit.ReasonMax); err != nil {
-		return malformed("/reason", err.Error())
+	if err := audit.CheckReason(reason); err != nil {
+		return err
 	}
 	p := a.at(user)
 	_, err := p.Write(ctx, "role", func(tx *sql.Tx) error {

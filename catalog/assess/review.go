@@ -19,7 +19,6 @@ import (
 	"sluice/core/place"
 	"sluice/core/problem"
 	"sluice/core/stock"
-	"sluice/core/text"
 )
 
 // The states of a review. An answer that nobody has to look at has none.
@@ -237,8 +236,8 @@ func (a *Assessments) Claim(ctx context.Context, c Case, by audit.Author) (r Rev
 // Decide decides a case that the author has claimed. The same decision again is a success. A denial may be taken back by an
 // allowance, or one mistake would be for good.
 func (a *Assessments) Decide(ctx context.Context, c Case, d Decision, by audit.Author) (r Review, err error) {
-	if err := text.Check(d.Reason, audit.ReasonMax); err != nil {
-		return r, &problem.Problem{Kind: problem.Malformed, Pointer: "/reason", Detail: err.Error()}
+	if err := audit.CheckReason(d.Reason); err != nil {
+		return r, err
 	}
 	p, asker, err := a.at(c)
 	if err != nil {

@@ -156,7 +156,7 @@ func (c *change) nameBrand(ctx context.Context, of *Brand) error {
 
 // toldBrand tells others of a brand.
 func (c *change) toldBrand(ctx context.Context, of Brand) (Brand, error) {
-	return of, c.publish(ctx, of.ID.String(), "brand_changed", brandEvent{of.State, of.Names})
+	return of, c.publish(ctx, of.ID.String(), brandEvent{of.State, of.Names})
 }
 
 // brandEvent tells others what a brand is.
@@ -164,6 +164,8 @@ type brandEvent struct {
 	State State `json:"state"`
 	Names Names `json:"names"`
 }
+
+func (brandEvent) kind() string { return "brand_changed" }
 
 // Brand shows a brand as of a position, or as of later.
 func (p *Products) Brand(ctx context.Context, id ids.Brand, from db.Position) (Brand, error) {

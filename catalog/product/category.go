@@ -200,7 +200,7 @@ func (c *change) told(ctx context.Context, of Category) (Category, error) {
 	if err := c.renames(ctx); err != nil {
 		return Category{}, err
 	}
-	return of, c.publish(ctx, of.ID.String(), "category_changed", categoryEvent{of.Parent, of.State, of.Names})
+	return of, c.publish(ctx, of.ID.String(), categoryEvent{of.Parent, of.State, of.Names})
 }
 
 // categoryEvent tells others what a category is. Which attributes it has, they ask.
@@ -209,6 +209,8 @@ type categoryEvent struct {
 	State  State        `json:"state"`
 	Names  Names        `json:"names"`
 }
+
+func (categoryEvent) kind() string { return "category_changed" }
 
 // changes are what the audit log says of a category: all of one that is new, else what is another.
 func (c *Category) changes(before *Category) (all []audit.Change) {

@@ -70,6 +70,18 @@ var (
 	attributeTaken   = problem.NewKind(problem.Kind{
 		Code: "attribute_taken", Status: http.StatusConflict, Title: "A category above or below has an attribute with this code.",
 	})
+	unknownProduct = problem.NewKind(problem.Kind{Code: "unknown_product", Status: http.StatusNotFound, Title: "There is no such product."})
+	unknownText    = problem.NewKind(problem.Kind{Code: "unknown_text", Status: http.StatusNotFound, Title: "The product has no text in this locale."})
+	unknownVersion = problem.NewKind(problem.Kind{Code: "unknown_version", Status: http.StatusNotFound, Title: "The product has no such version before this one."})
+	unknownSKU     = problem.NewKind(problem.Kind{Code: "unknown_sku", Status: http.StatusNotFound, Title: "The product has no such SKU."})
+	ownProduct     = problem.NewKind(problem.Kind{
+		Code: "own_seller", Status: http.StatusForbidden, Title: "Nobody decides about a seller in which they are somebody.",
+	})
+	reviewClaimed = problem.NewKind(problem.Kind{Code: "review_claimed", Status: http.StatusConflict, Title: "Somebody else has claimed the review."})
+	incomplete    = problem.NewKind(problem.Kind{Code: "incomplete", Status: http.StatusConflict, Title: "The product lacks something."})
+	optionsTaken  = problem.NewKind(problem.Kind{
+		Code: "options_taken", Status: http.StatusConflict, Title: "Another SKU of the product has these options.",
+	})
 	tooMany = problem.NewKind(problem.Kind{Code: "too_many", Status: http.StatusConflict, Title: "There are as many as there may be."})
 
 	errUnknownCategory  = &problem.Problem{Kind: unknownCategory}

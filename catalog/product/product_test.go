@@ -63,6 +63,7 @@ type shop struct {
 	databases *place.Databases
 	keys      atomic.Int64
 	clock     atomic.Int64 // nanoseconds
+	sellers   sellers
 }
 
 func newShop(t *testing.T) *shop {
@@ -83,7 +84,7 @@ func newShop(t *testing.T) *shop {
 	if err := d.Migrate(t.Context(), place.Owners{audit.Schema(), product.Schema()}, place.Quiet); err != nil {
 		t.Fatal(err)
 	}
-	s := &shop{t: t, databases: d}
+	s := &shop{t: t, databases: d, sellers: sellers{open: map[ids.Seller]ids.User{}}}
 	s.clock.Store(1)
 	s.Products = s.process()
 	return s
@@ -91,7 +92,7 @@ func newShop(t *testing.T) *shop {
 
 // process are the products of another process.
 func (s *shop) process() *product.Products {
-	return product.New(product.Config{Databases: s.databases, Now: func() time.Time { return time.Unix(0, s.clock.Load()) }})
+	return product.New(product.Config{Databases: s.databases, Sellers: s.sellers, Now: func() time.Time { return time.Unix(0, s.clock.Load()) }})
 }
 
 // by is somebody who asks under a new key.

@@ -7,6 +7,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/product/internal/api"
+	"sluice/catalog/seller"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -14,6 +15,12 @@ import (
 
 // keepers are who keeps the tree and the brands.
 var keepers = web.RolesOf(web.RoleOps, auth.RoleAdmin)
+
+var (
+	people    = web.RolesOf(web.RoleSellerMember, web.RoleSellerOwner)
+	readers   = people | web.RolesOf(web.RoleSellerKey)
+	reviewers = web.RolesOf(web.RoleSupport, web.RoleOps)
+)
 
 // Permissions says who may call which operation.
 var Permissions = web.Permissions{
@@ -23,12 +30,33 @@ var Permissions = web.Permissions{
 	"ListBrands":     {Roles: web.Anybody, On: "all brands"},
 	"ShowBrand":      {Roles: web.Anybody, On: "any brand"},
 
+	"SnapshotProducts": {Roles: web.RolesOf(auth.RoleService, auth.RoleAdmin), Scope: auth.ScopeProductsRead, On: "all products, categories and brands"},
+
 	"MakeCategory":    {Roles: keepers, On: "the tree of categories"},
 	"ChangeCategory":  {Roles: keepers, On: "any category"},
 	"SetAttribute":    {Roles: keepers, On: "any category"},
 	"RemoveAttribute": {Roles: keepers, On: "any category"},
 	"MakeBrand":       {Roles: keepers, On: "the brands"},
 	"ChangeBrand":     {Roles: keepers, On: "any brand"},
+
+	"ShowProduct":         {Roles: web.Anybody, On: "any product that is listed"},
+	"ListProducts":        {Roles: readers, KeyScope: seller.ScopeProducts, On: "its own seller", Live: true},
+	"ShowProductOfSeller": {Roles: readers, KeyScope: seller.ScopeProducts, On: "its own seller", Live: true},
+	"ListVersions":        {Roles: readers, KeyScope: seller.ScopeProducts, On: "its own seller", Live: true},
+	"MakeProduct":         {Roles: people, On: "its own seller"},
+	"ChangeProduct":       {Roles: people, On: "its own seller"},
+	"MoveProduct":         {Roles: people, On: "its own seller"},
+	"SetText":             {Roles: people, On: "its own seller"},
+	"RemoveText":          {Roles: people, On: "its own seller"},
+	"AddSKU":              {Roles: people, On: "its own seller"},
+	"ChangeSKU":           {Roles: people, On: "its own seller"},
+	"RestoreProduct":      {Roles: people, On: "its own seller"},
+
+	"ListProductReviews": {Roles: reviewers | web.RolesOf(auth.RoleAdmin), On: "any product", Live: true},
+	"ShowProductReview":  {Roles: reviewers | web.RolesOf(auth.RoleAdmin), On: "any product", Live: true},
+	"ClaimProduct":       {Roles: reviewers, On: "any product of a seller in which it is nobody"},
+	"DecideProduct":      {Roles: reviewers, On: "any product of a seller in which it is nobody", StepUp: true},
+	"OverruleProduct":    {Roles: keepers, On: "any product of a seller in which it is nobody", StepUp: true},
 }
 
 // Routes are the operations of products.

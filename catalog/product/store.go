@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,24 +26,27 @@ import (
 // Config has what products call.
 type Config struct {
 	Databases *place.Databases // the caller closes them
+	Sellers   Sellers
 	Now       func() time.Time
 }
 
 // Products has the products. It is safe for concurrent use.
 type Products struct {
 	databases *place.Databases
+	sellers   Sellers
 	acts      audit.Log
+	blocks    blocks
 	trees     trees
 }
 
 // New makes the products.
 func New(cfg Config) *Products {
-	p := &Products{databases: cfg.Databases}
+	p := &Products{databases: cfg.Databases, sellers: cfg.Sellers}
 	p.trees = trees{now: cfg.Now, read: p.readTree, turn: make(chan struct{}, 1)}
 	return p
 }
 
-// topic has the events of products. Their aggregate is the category or the brand.
+// topic has the events of products. Their aggregate is the product, the category or the brand.
 const topic = "sluice.products.v1"
 
 // Work is what the package does besides answering.
@@ -55,6 +59,9 @@ var home = shard.Shard{Kind: shard.Products}
 
 // common is where the rows are that are the same for the whole shop.
 func (p *Products) common() place.Place { return p.databases.At(home) }
+
+// atProduct is where the rows of a product are.
+func (p *Products) atProduct(id ids.Product) place.Place { return p.databases.At(shard.OfProduct(id)) }
 
 // Caller is who asks for a write.
 type Caller struct {
@@ -104,9 +111,20 @@ func once[T any](ctx context.Context, p *Products, in shard.Shard, by Caller, ro
 	return done, err
 }
 
+// Forget deletes the kept answers of an erased user in all places. Versions and the log of privileged acts keep who did what, as an id that is
+// nobody's. It may be done again.
+func (p *Products) Forget(ctx context.Context, user ids.User) error {
+	var faults []error // a place that is away keeps back its own only
+	for _, at := range p.databases.All(shard.Products) {
+		_, err := replay.Of(owner, at.Suffix).Forget(ctx, at.Writer(), int64(user))
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
 // publish writes an event.
-func (c *change) publish(ctx context.Context, aggregate, kind string, what any) error {
-	_, err := outbox.Of(owner, c.at.Suffix).Append(ctx, c.tx, topic, aggregate, kind, what)
+func (c *change) publish(ctx context.Context, aggregate string, what fact) error {
+	_, err := outbox.Of(owner, c.at.Suffix).Append(ctx, c.tx, topic, aggregate, what.kind(), what)
 	return err
 }
 

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-json-experiment/json"
 
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/web"
 	"sluice/core/db"
@@ -265,25 +265,17 @@ type Membership struct {
 	Role string
 }
 
+// memberships are the sellers in which a user is somebody.
+var memberships = queue.List[Membership]{
+	Name: "seller", Table: "sellers", Statement: selectMine,
+	Scan: func(row *sql.Rows, m *Membership) error {
+		return row.Scan(&m.ID, &m.State, &m.Version, &m.AppliedAt, &m.Role)
+	},
+	At: func(m *Membership) queue.Cursor { return m.cursor() },
+}
+
 // Mine lists the sellers in which a user is somebody, those that applied first before the others. They are in any place, so that all
 // places are asked. Next is zero after the last page.
-func (s *Sellers) Mine(ctx context.Context, user ids.User, after Cursor, limit int) (all []Membership, next Cursor, err error) {
-	since := after.since()
-	for _, p := range s.databases.All(shard.Values) {
-		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-			var m Membership
-			err := row.Scan(&m.ID, &m.State, &m.Version, &m.AppliedAt, &m.Role)
-			all = append(all, m)
-			return err
-		}, selectMine, user, since, since, int64(after.ID), limit+1)
-		if err != nil {
-			return nil, Cursor{}, readError(p, err)
-		}
-	}
-	slices.SortFunc(all, func(a, b Membership) int { return a.earlier(&b.Seller) })
-	if len(all) > limit {
-		all = all[:limit]
-		next = all[limit-1].cursor()
-	}
-	return all, next, nil
+func (s *Sellers) Mine(ctx context.Context, user ids.User, after queue.Cursor, limit int) (page []Membership, next queue.Cursor, err error) {
+	return memberships.Page(ctx, s.databases.All(shard.Values), after, limit, user)
 }

@@ -6,6 +6,7 @@ import (
 
 	"sluice/catalog/account/audit"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/seller"
 	"sluice/core/ids"
@@ -32,7 +33,7 @@ func (s *sellers) applyFrom(user ids.User, country string) (seller.Seller, error
 // waits reports whether an application is in the queue of reviews.
 func (s *sellers) waits(id ids.Seller) bool {
 	s.t.Helper()
-	all, _, err := s.Queue(s.t.Context(), seller.Cursor{}, 100)
+	all, _, err := s.Queue(s.t.Context(), queue.Cursor{}, 100)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestDeniedApplicationHasNoEffect(t *testing.T) {
 		_, err := s.applyFrom(42, "XX")
 		refused(t, "another denied application", err, "application_refused")
 	}
-	if mine, _, err := s.Mine(t.Context(), 42, seller.Cursor{}, 100); err != nil || len(mine) != 0 {
+	if mine, _, err := s.Mine(t.Context(), 42, queue.Cursor{}, 100); err != nil || len(mine) != 0 {
 		t.Errorf("%+v, %v", mine, err)
 	}
 	for _, p := range s.databases.All(shard.Values) {

@@ -22,6 +22,9 @@ import (
 const (
 	ScopeSeller  = "seller:read"  // what the seller applied with
 	ScopeMembers = "members:read" // its people, and what they did
+
+	// ScopeProducts is for what the seller sells. Package product has it.
+	ScopeProducts = "products:read"
 )
 
 const (

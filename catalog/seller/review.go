@@ -1,23 +1,19 @@
 package seller
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
-	"sluice/core/problem"
 	"sluice/core/shard"
-	"sluice/core/text"
 )
 
 const (
@@ -47,68 +43,26 @@ type Waiting struct {
 	Approvals []ids.User // in their order
 }
 
-// Cursor is where a page of a list of sellers ends.
-type Cursor struct {
-	At time.Time
-	ID ids.Seller
-}
+// cursor is where a seller is in a list.
+func (s *Seller) cursor() queue.Cursor { return queue.Cursor{At: s.AppliedAt, ID: int64(s.ID)} }
 
-// ParseCursor reads what String writes. The empty text is the beginning.
-func ParseCursor(text string) (c Cursor, err error) {
-	if text == "" {
-		return Cursor{}, nil
-	}
-	at, id, _ := strings.Cut(text, ".")
-	ms, err1 := strconv.ParseInt(at, 10, 64)
-	n, err2 := strconv.ParseInt(id, 10, 64)
-	c = Cursor{time.UnixMilli(ms).UTC(), ids.Seller(n)}
-	if errors.Join(err1, err2) != nil || n < 1 || ms < 0 || ms > 1e14 || c.String() != text {
-		return Cursor{}, errors.New("the cursor is not one of this list")
-	}
-	return c, nil
-}
-
-// String is the cursor for the next page.
-func (c Cursor) String() string { return fmt.Sprintf("%d.%d", c.At.UnixMilli(), int64(c.ID)) }
-
-// since is the time from which on a page has sellers. MySQL has no year 1.
-func (c Cursor) since() time.Time {
-	if c == (Cursor{}) {
-		return time.UnixMilli(0).UTC()
-	}
-	return c.At
-}
-
-func (s *Seller) cursor() Cursor { return Cursor{s.AppliedAt, s.ID} }
-
-func (s *Seller) earlier(than *Seller) int {
-	return cmp.Or(s.AppliedAt.Compare(than.AppliedAt), cmp.Compare(s.ID, than.ID))
+// waiting are the applications that nobody has claimed and none is held.
+var waiting = queue.List[Waiting]{
+	Name: "seller", Table: "sellers", Statement: selectWaiting,
+	Scan: func(row *sql.Rows, w *Waiting) error {
+		var approvers string
+		err := row.Scan(&w.ID, &w.State, &w.Version, &w.AppliedAt, &approvers)
+		if err == nil {
+			w.Approvals, err = users(approvers)
+		}
+		return err
+	},
+	At: func(w *Waiting) queue.Cursor { return w.cursor() },
 }
 
 // Queue lists the applications that nobody has claimed and none is held, the oldest first. Next is zero after the last page.
-func (s *Sellers) Queue(ctx context.Context, after Cursor, limit int) (all []Waiting, next Cursor, err error) {
-	since := after.since()
-	for _, p := range s.databases.All(shard.Values) {
-		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-			var w Waiting
-			var approvers string
-			err := row.Scan(&w.ID, &w.State, &w.Version, &w.AppliedAt, &approvers)
-			if err == nil {
-				w.Approvals, err = users(approvers)
-			}
-			all = append(all, w)
-			return err
-		}, selectWaiting, since, since, int64(after.ID), limit+1)
-		if err != nil {
-			return nil, Cursor{}, readError(p, err)
-		}
-	}
-	slices.SortFunc(all, func(a, b Waiting) int { return a.earlier(&b.Seller) })
-	if len(all) > limit {
-		all = all[:limit]
-		next = all[limit-1].cursor()
-	}
-	return all, next, nil
+func (s *Sellers) Queue(ctx context.Context, after queue.Cursor, limit int) (page []Waiting, next queue.Cursor, err error) {
+	return waiting.Page(ctx, s.databases.All(shard.Values), after, limit)
 }
 
 // users reads ids with a comma between them.
@@ -217,14 +171,6 @@ func (c *change) reviewable(ctx context.Context, id ids.Seller) (*locked, error)
 	return l, nil
 }
 
-// checkReason refuses what is no reason.
-func checkReason(reason string) *problem.Problem {
-	if err := text.Check(reason, audit.ReasonMax); err != nil {
-		return malformed("/reason", "%v", err)
-	}
-	return nil
-}
-
 // Decision is what a reviewer decides.
 type Decision struct {
 	Approve bool
@@ -234,8 +180,8 @@ type Decision struct {
 // Decide approves or rejects an application that the caller has claimed, as of a version. A seller opens by the approvals of two people
 // who may still review.
 func (s *Sellers) Decide(ctx context.Context, by Caller, id ids.Seller, from web.Version, d Decision) (Seller, error) {
-	if p := checkReason(d.Reason); p != nil {
-		return Seller{}, p
+	if err := audit.CheckReason(d.Reason); err != nil {
+		return Seller{}, err
 	}
 	var left []ids.User
 	if d.Approve {
@@ -326,8 +272,8 @@ func (c *change) approve(ctx context.Context, l *locked, left []ids.User, reason
 
 // Move suspends a seller, opens it again, or closes it, as of a version. The state that it has already is a success.
 func (s *Sellers) Move(ctx context.Context, by Caller, id ids.Seller, from web.Version, to State, reason string) (Seller, error) {
-	if p := checkReason(reason); p != nil {
-		return Seller{}, p
+	if err := audit.CheckReason(reason); err != nil {
+		return Seller{}, err
 	}
 	asked := struct {
 		From   web.Version

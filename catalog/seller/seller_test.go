@@ -22,6 +22,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/outbox"
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
 	"sluice/catalog/internal/task"
@@ -210,14 +211,14 @@ func TestSellersAreInTheirPlaces(t *testing.T) {
 		places[s.databases.At(shard.OfValue(id.String())).Name] = true
 		made = append(made, id)
 	}
-	waiting, next, err := s.Queue(t.Context(), seller.Cursor{}, 100)
+	waiting, next, err := s.Queue(t.Context(), queue.Cursor{}, 100)
 	var found []ids.Seller
 	for _, w := range waiting {
 		found = append(found, w.ID)
 	}
 	slices.Sort(found)
 	slices.Sort(made)
-	if err != nil || next != (seller.Cursor{}) || !slices.Equal(found, made) {
+	if err != nil || next != (queue.Cursor{}) || !slices.Equal(found, made) {
 		t.Errorf("the queue has %v, %v, want %v", found, err, made)
 	}
 	for i := 1; i < len(waiting); i++ {
@@ -227,12 +228,12 @@ func TestSellersAreInTheirPlaces(t *testing.T) {
 	}
 	want := []ids.Seller{s.apply(7777), s.apply(7777), s.apply(7777)}
 	var mine []seller.Membership
-	for after := (seller.Cursor{}); ; {
+	for after := (queue.Cursor{}); ; {
 		page, next, err := s.Mine(t.Context(), 7777, after, 1)
 		if err != nil || len(page) != 1 || page[0].Role != "owner" {
 			t.Fatalf("a page is %+v, %v", page, err)
 		}
-		if mine = append(mine, page...); next == (seller.Cursor{}) {
+		if mine = append(mine, page...); next == (queue.Cursor{}) {
 			break
 		}
 		after = next

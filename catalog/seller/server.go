@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/seller/internal/api"
 	"sluice/core/auth"
@@ -129,7 +130,7 @@ func (s server) ShowSeller(ctx context.Context, r api.ShowSellerRequestObject) (
 
 // ListMySellers implements api.StrictServerInterface.
 func (s server) ListMySellers(ctx context.Context, r api.ListMySellersRequestObject) (api.ListMySellersResponseObject, error) {
-	after, err := ParseCursor(r.Params.Cursor)
+	after, err := queue.ParseCursor(r.Params.Cursor)
 	if err != nil {
 		return nil, web.Malformed("", "%v", err)
 	}
@@ -141,7 +142,7 @@ func (s server) ListMySellers(ctx context.Context, r api.ListMySellersRequestObj
 	for i := range all {
 		list.Data = append(list.Data, shownMembership(&all[i]))
 	}
-	list.NextCursor = next.shown()
+	list.NextCursor = next.Next()
 	return list, nil
 }
 

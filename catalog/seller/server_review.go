@@ -3,6 +3,7 @@ package seller
 import (
 	"context"
 
+	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/seller/internal/api"
 	"sluice/core/ids"
@@ -11,18 +12,9 @@ import (
 // pageLimit is how many sellers a page has if nobody says.
 const pageLimit = 50
 
-// shown is a cursor as the API shows it: absent after the last page.
-func (c Cursor) shown() *string {
-	if c == (Cursor{}) {
-		return nil
-	}
-	text := c.String()
-	return &text
-}
-
 // ListReviews implements api.StrictServerInterface.
 func (s server) ListReviews(ctx context.Context, r api.ListReviewsRequestObject) (api.ListReviewsResponseObject, error) {
-	after, err := ParseCursor(r.Params.Cursor)
+	after, err := queue.ParseCursor(r.Params.Cursor)
 	if err != nil {
 		return nil, web.Malformed("", "%v", err)
 	}
@@ -36,7 +28,7 @@ func (s server) ListReviews(ctx context.Context, r api.ListReviewsRequestObject)
 			SellerID: w.ID, State: api.SellerState(w.State), AppliedAt: shown(w.AppliedAt), Version: int(w.Version), Approvals: append([]ids.User{}, w.Approvals...),
 		})
 	}
-	list.NextCursor = next.shown()
+	list.NextCursor = next.Next()
 	return list, nil
 }
 

@@ -54,7 +54,7 @@ type Token struct {
 	User     int64         `required:"" placeholder:"ID" between:"1-9223372036854775807" help:"User that the token is for; with --users, the first one."`
 	Users    int64         `placeholder:"N" default:"1" between:"1-1000000" help:"Make tokens for so many users, one after the other from --user on, a line each."`
 	Role     string        `required:"" enum:"shopper,service,admin" help:"What it allows: shopper, service or admin."`
-	Scopes   []string      `name:"scope" sep:"none" placeholder:"SCOPE" help:"Narrow a service's token to this; may be repeated. Scopes: stock:read, stock:write, users:read, users:write."`
+	Scopes   []string      `name:"scope" sep:"none" placeholder:"SCOPE" help:"Narrow a service's token to this; may be repeated. Scopes: stock:read, stock:write, users:read, users:write, products:read."`
 	TTL      time.Duration `default:"1h" help:"How long it is good for, at most 24h."`
 	Issuer   string        `name:"token-issuer" env:"SLUICE_TOKEN_ISSUER" group:"Tokens" default:"sluice" placeholder:"TEXT"`
 	Audience string        `name:"token-audience" env:"SLUICE_TOKEN_AUDIENCE" group:"Tokens" default:"sluice" placeholder:"TEXT"`

@@ -11,10 +11,11 @@ type Scopes uint16
 
 // The scopes. An operation that services may call needs one of them.
 const (
-	ScopeStockRead  Scopes = 1 << iota // look at reservations and stock
-	ScopeStockWrite                    // reserve, confirm, release, return
-	ScopeUsersRead                     // look at users
-	ScopeUsersWrite                    // make and change users
+	ScopeStockRead    Scopes = 1 << iota // look at reservations and stock
+	ScopeStockWrite                      // reserve, confirm, release, return
+	ScopeUsersRead                       // look at users
+	ScopeUsersWrite                      // make and change users
+	ScopeProductsRead                    // look at all products, whoever sells them
 
 	narrowed Scopes = 1 << 15 // there is a list of scopes, even if this program knows none of them
 )
@@ -27,6 +28,7 @@ var scopeWords = []struct {
 	{"stock:write", ScopeStockWrite},
 	{"users:read", ScopeUsersRead},
 	{"users:write", ScopeUsersWrite},
+	{"products:read", ScopeProductsRead},
 }
 
 // ScopeWords are the words of all scopes, as tokens carry them.

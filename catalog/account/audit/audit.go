@@ -17,6 +17,7 @@ import (
 
 	"sluice/core/ids"
 	"sluice/core/place"
+	"sluice/core/problem"
 	"sluice/core/shard"
 	"sluice/core/stock"
 	"sluice/core/text"
@@ -25,10 +26,18 @@ import (
 // Bounds of an entry.
 const (
 	WhyMax          = 500 // bytes
-	ReasonMax       = 200 // of what a client of the API gives as the reason of an act
+	reasonMax       = 200 // of what a client of the API gives as the reason of an act
 	namesMax        = 100 // of the actor, the object, the origin and the ref
 	changesBytesMax = 16 << 10
 )
+
+// CheckReason refuses what is no reason of an act, by a problem.
+func CheckReason(reason string) error {
+	if err := text.Check(reason, reasonMax); err != nil {
+		return &problem.Problem{Kind: problem.Malformed, Pointer: "/reason", Detail: err.Error()}
+	}
+	return nil
+}
 
 // Author is who does an act, and from where.
 type Author struct {

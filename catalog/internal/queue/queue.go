@@ -1,4 +1,4 @@
-// Package queue tells how much waits for people of the shop, and for how long. Each process looks at all places, so the gauges of one
+// Package queue lists what waits for people of the shop, and tells how much that is. Each process looks at all places, so the gauges of one
 // process are those of the shop: whoever adds up processes counts twice.
 package queue
 

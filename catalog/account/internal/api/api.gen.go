@@ -75,6 +75,7 @@ const (
 	ProblemCodeIdentityTaken         ProblemCode = "identity_taken"
 	ProblemCodeIfMatchMissing        ProblemCode = "if_match_missing"
 	ProblemCodeInProgress            ProblemCode = "in_progress"
+	ProblemCodeIncomplete            ProblemCode = "incomplete"
 	ProblemCodeInternal              ProblemCode = "internal"
 	ProblemCodeInvitationRefused     ProblemCode = "invitation_refused"
 	ProblemCodeMalformed             ProblemCode = "malformed"
@@ -83,6 +84,7 @@ const (
 	ProblemCodeNameTaken             ProblemCode = "name_taken"
 	ProblemCodeNoChannel             ProblemCode = "no_channel"
 	ProblemCodeNotFound              ProblemCode = "not_found"
+	ProblemCodeOptionsTaken          ProblemCode = "options_taken"
 	ProblemCodeOutcomeUnknown        ProblemCode = "outcome_unknown"
 	ProblemCodeOverloaded            ProblemCode = "overloaded"
 	ProblemCodeOwnSeller             ProblemCode = "own_seller"
@@ -111,10 +113,14 @@ const (
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
+	ProblemCodeUnknownProduct        ProblemCode = "unknown_product"
 	ProblemCodeUnknownProvider       ProblemCode = "unknown_provider"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
+	ProblemCodeUnknownSku            ProblemCode = "unknown_sku"
+	ProblemCodeUnknownText           ProblemCode = "unknown_text"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
+	ProblemCodeUnknownVersion        ProblemCode = "unknown_version"
 	ProblemCodeUnknownWebhook        ProblemCode = "unknown_webhook"
 	ProblemCodeUnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	ProblemCodeUserLocked            ProblemCode = "user_locked"
@@ -607,6 +613,9 @@ type Problem struct {
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
 
+// ProductID defines model for ProductID.
+type ProductID = ids.Product
+
 // Profile defines model for Profile.
 type Profile struct {
 	// Birthday A day from 1900 to today.
@@ -767,6 +776,9 @@ type RoleChange struct {
 	// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 	Reason Reason `json:"reason"`
 }
+
+// SKUID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+type SKUID = string
 
 // SecondCode defines model for SecondCode.
 type SecondCode struct {
@@ -934,6 +946,9 @@ type ListLimit = Limit
 
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position
+
+// TextLocale A language, and where it is spoken.
+type TextLocale = Locale
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {

@@ -117,11 +117,20 @@ type KeyPrefix = string
 // Limit defines model for Limit.
 type Limit = web.Limit
 
+// Locale A language, and where it is spoken.
+type Locale = string
+
+// ProductID defines model for ProductID.
+type ProductID = ids.Product
+
 // ProviderName defines model for ProviderName.
 type ProviderName = string
 
 // Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 type Reason = string
+
+// SKUID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+type SKUID = string
 
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
@@ -146,6 +155,9 @@ type ChallengeID = string
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// TextLocale A language, and where it is spoken.
+type TextLocale = Locale
 
 // ListAssessmentsParams defines parameters for ListAssessments.
 type ListAssessmentsParams struct {

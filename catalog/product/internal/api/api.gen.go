@@ -11,10 +11,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	web "sluice/catalog/internal/web"
 	"sluice/core/db"
 	"sluice/core/ids"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Defines values for AttributeKind.
@@ -39,10 +42,36 @@ const (
 	Support GrantableRole = "support"
 )
 
+// Defines values for OverrulingStage.
+const (
+	OverrulingStageArchived OverrulingStage = "archived"
+	OverrulingStageDelisted OverrulingStage = "delisted"
+)
+
+// Defines values for ProductMoveStage.
+const (
+	ProductMoveStageArchived ProductMoveStage = "archived"
+	ProductMoveStageDelisted ProductMoveStage = "delisted"
+	ProductMoveStageDraft    ProductMoveStage = "draft"
+	ProductMoveStageInReview ProductMoveStage = "in_review"
+	ProductMoveStageListed   ProductMoveStage = "listed"
+)
+
 // Defines values for ShownState.
 const (
-	Active   ShownState = "active"
-	Archived ShownState = "archived"
+	ShownStateActive   ShownState = "active"
+	ShownStateArchived ShownState = "archived"
+)
+
+// Defines values for Stage.
+const (
+	StageApproved Stage = "approved"
+	StageArchived Stage = "archived"
+	StageDelisted Stage = "delisted"
+	StageDraft    Stage = "draft"
+	StageInReview Stage = "in_review"
+	StageListed   Stage = "listed"
+	StageRejected Stage = "rejected"
 )
 
 // AddressID defines model for AddressID.
@@ -90,10 +119,16 @@ type AttributeOfCategory struct {
 // AttributeOfCategoryKind defines model for AttributeOfCategory.Kind.
 type AttributeOfCategoryKind string
 
+// AttributeValues Values by the codes of attributes. A number is in its shortest form; a boolean is true or false.
+type AttributeValues map[string]Line
+
 // Attributes defines model for Attributes.
 type Attributes struct {
 	Data []Attribute `json:"data"`
 }
+
+// AuditName A kind, and what tells one of them from others.
+type AuditName = string
 
 // Brand defines model for Brand.
 type Brand struct {
@@ -241,6 +276,14 @@ type Choice struct {
 	Names Names `json:"names"`
 }
 
+// Decision defines model for Decision.
+type Decision struct {
+	Approve bool `json:"approve"`
+
+	// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
+	Reason Reason `json:"reason"`
+}
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -258,6 +301,12 @@ type KeyPrefix = string
 
 // Limit defines model for Limit.
 type Limit = web.Limit
+
+// Line At most 200 bytes in UTF-8, without control and format characters.
+type Line = string
+
+// Locale A language, and where it is spoken.
+type Locale = string
 
 // Name At most 100 bytes in UTF-8, without control and format characters.
 type Name = string
@@ -283,14 +332,236 @@ type NewCategory struct {
 	Position *int `json:"position,omitempty"`
 }
 
+// NewSKU defines model for NewSKU.
+type NewSKU struct {
+	// Grams Of one unit.
+	Grams int `json:"grams"`
+
+	// Options Choices by the codes of options.
+	Options OptionChoices `json:"options"`
+
+	// SellerCode Of the seller's own system.
+	SellerCode *string    `json:"seller_code,omitempty"`
+	SizeMm     ParcelSize `json:"size_mm"`
+}
+
+// NoBrandID Absent, or null, if it has none.
+type NoBrandID = ids.Brand
+
+// OptionChoices Choices by the codes of options.
+type OptionChoices map[string]Word
+
+// Overruling defines model for Overruling.
+type Overruling struct {
+	// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
+	Reason Reason          `json:"reason"`
+	Stage  OverrulingStage `json:"stage"`
+}
+
+// OverrulingStage defines model for Overruling.Stage.
+type OverrulingStage string
+
+// ParcelSize defines model for ParcelSize.
+type ParcelSize struct {
+	// Height In mm.
+	Height int `json:"height"`
+
+	// Length In mm.
+	Length int `json:"length"`
+
+	// Width In mm.
+	Width int `json:"width"`
+}
+
 // ParentID Absent, or null, at the top.
 type ParentID = ids.Category
 
 // Position A place in the history of a database.
 type Position = db.Position
 
+// ProductContent defines model for ProductContent.
+type ProductContent struct {
+	// BrandID Absent, or null, if it has none.
+	BrandID    *NoBrandID `json:"brand_id,omitempty"`
+	CategoryID CategoryID `json:"category_id"`
+
+	// Options Attributes of the kind choice in which its SKUs differ.
+	Options *[]Word `json:"options,omitempty"`
+
+	// TaxCategory A word for programs. It never changes.
+	TaxCategory Word `json:"tax_category"`
+
+	// Values Values by the codes of attributes. A number is in its shortest form; a boolean is true or false.
+	Values AttributeValues `json:"values"`
+}
+
+// ProductID defines model for ProductID.
+type ProductID = ids.Product
+
+// ProductMove defines model for ProductMove.
+type ProductMove struct {
+	Stage ProductMoveStage `json:"stage"`
+}
+
+// ProductMoveStage defines model for ProductMove.Stage.
+type ProductMoveStage string
+
+// ProductOfSeller defines model for ProductOfSeller.
+type ProductOfSeller struct {
+	BrandID    *BrandID   `json:"brand_id,omitempty"`
+	CategoryID CategoryID `json:"category_id"`
+	MadeAt     time.Time  `json:"made_at"`
+
+	// Options Attributes of the kind choice in which its SKUs differ.
+	Options   []Word    `json:"options"`
+	ProductID ProductID `json:"product_id"`
+	SellerID  SellerID  `json:"seller_id"`
+	Stage     Stage     `json:"stage"`
+
+	// TaxCategory A word for programs. It never changes.
+	TaxCategory Word `json:"tax_category"`
+
+	// Values Values by the codes of attributes. A number is in its shortest form; a boolean is true or false.
+	Values AttributeValues `json:"values"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version int `json:"version"`
+}
+
+// ProductQuery defines model for ProductQuery.
+type ProductQuery = ids.Product
+
+// ProductReviewItem defines model for ProductReviewItem.
+type ProductReviewItem struct {
+	ProductID   ProductID `json:"product_id"`
+	SellerID    SellerID  `json:"seller_id"`
+	SubmittedAt time.Time `json:"submitted_at"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version int `json:"version"`
+}
+
+// ProductReviews defines model for ProductReviews.
+type ProductReviews struct {
+	Data []ProductReviewItem `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ProductSnapshot defines model for ProductSnapshot.
+type ProductSnapshot struct {
+	Data []ProductStanding `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ProductStanding defines model for ProductStanding.
+type ProductStanding struct {
+	// AggregateID The id of a product, a category or a brand.
+	AggregateID string `json:"aggregate_id"`
+
+	// Data That of the last event.
+	Data any `json:"data"`
+
+	// Type Of the last event.
+	Type string `json:"type"`
+
+	// Version Of the last event.
+	Version int `json:"version"`
+}
+
+// ProductText defines model for ProductText.
+type ProductText struct {
+	// Description Lines of text, with a newline between them. At most 8,000 bytes in UTF-8, without other control characters and format characters.
+	Description *string `json:"description,omitempty"`
+
+	// Title At most 200 bytes in UTF-8, without control and format characters.
+	Title Line `json:"title"`
+}
+
+// ProductTexts What it is called, by locale.
+type ProductTexts map[string]ProductText
+
+// ProductVersion defines model for ProductVersion.
+type ProductVersion struct {
+	// Actor A kind, and what tells one of them from others.
+	Actor AuditName `json:"actor"`
+
+	// After Absent if it is not there any more.
+	After jsontext.Value `json:"after,omitempty"`
+	At    time.Time      `json:"at"`
+
+	// Before Absent if it was not there.
+	Before jsontext.Value `json:"before,omitempty"`
+
+	// Part content, stage, text. with a locale, or sku. with a number.
+	Part    string  `json:"part"`
+	Reason  *string `json:"reason,omitempty"`
+	Version int     `json:"version"`
+}
+
+// ProductVersions defines model for ProductVersions.
+type ProductVersions struct {
+	Data []ProductVersion `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ProductsOfSeller defines model for ProductsOfSeller.
+type ProductsOfSeller struct {
+	Data []ProductOfSeller `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // ProviderName defines model for ProviderName.
 type ProviderName = string
+
+// QueueCursor defines model for QueueCursor.
+type QueueCursor = string
+
+// Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
+type Reason = string
+
+// Restoration defines model for Restoration.
+type Restoration struct {
+	Version int `json:"version"`
+}
+
+// SKUChange defines model for SKUChange.
+type SKUChange struct {
+	// Grams Of one unit.
+	Grams int `json:"grams"`
+
+	// Options Choices by the codes of options.
+	Options OptionChoices `json:"options"`
+
+	// SellerCode Of the seller's own system.
+	SellerCode *string    `json:"seller_code,omitempty"`
+	SizeMm     ParcelSize `json:"size_mm"`
+	State      ShownState `json:"state"`
+}
+
+// SKUID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+type SKUID = string
+
+// SKUOfSeller defines model for SKUOfSeller.
+type SKUOfSeller struct {
+	Grams int `json:"grams"`
+
+	// Options Choices by the codes of options.
+	Options    OptionChoices `json:"options"`
+	SellerCode *string       `json:"seller_code,omitempty"`
+	SizeMm     ParcelSize    `json:"size_mm"`
+
+	// SkuID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+	SkuID SKUID      `json:"sku_id"`
+	State ShownState `json:"state"`
+}
 
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
@@ -298,8 +569,26 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShownSKU defines model for ShownSKU.
+type ShownSKU struct {
+	Grams int `json:"grams"`
+
+	// Options Choices by the codes of options.
+	Options OptionChoices `json:"options"`
+	SizeMm  ParcelSize    `json:"size_mm"`
+
+	// SkuID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+	SkuID SKUID `json:"sku_id"`
+}
+
 // ShownState defines model for ShownState.
 type ShownState string
+
+// SnapshotCursor defines model for SnapshotCursor.
+type SnapshotCursor = string
+
+// Stage defines model for Stage.
+type Stage string
 
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
@@ -307,8 +596,61 @@ type UserID = ids.User
 // Version defines model for Version.
 type Version = web.Version
 
+// VersionCursor defines model for VersionCursor.
+type VersionCursor = string
+
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook
+
+// WholeProduct defines model for WholeProduct.
+type WholeProduct struct {
+	BrandID    *BrandID   `json:"brand_id,omitempty"`
+	CategoryID CategoryID `json:"category_id"`
+
+	// Options Attributes of the kind choice in which its SKUs differ.
+	Options   []Word     `json:"options"`
+	ProductID ProductID  `json:"product_id"`
+	SellerID  SellerID   `json:"seller_id"`
+	Skus      []ShownSKU `json:"skus"`
+
+	// TaxCategory A word for programs. It never changes.
+	TaxCategory Word `json:"tax_category"`
+
+	// Texts What it is called, by locale.
+	Texts ProductTexts `json:"texts"`
+
+	// Values Values by the codes of attributes. A number is in its shortest form; a boolean is true or false.
+	Values AttributeValues `json:"values"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version int `json:"version"`
+}
+
+// WholeProductOfSeller defines model for WholeProductOfSeller.
+type WholeProductOfSeller struct {
+	BrandID    *BrandID   `json:"brand_id,omitempty"`
+	CategoryID CategoryID `json:"category_id"`
+	MadeAt     time.Time  `json:"made_at"`
+
+	// Options Attributes of the kind choice in which its SKUs differ.
+	Options   []Word        `json:"options"`
+	ProductID ProductID     `json:"product_id"`
+	SellerID  SellerID      `json:"seller_id"`
+	Skus      []SKUOfSeller `json:"skus"`
+	Stage     Stage         `json:"stage"`
+
+	// TaxCategory A word for programs. It never changes.
+	TaxCategory Word `json:"tax_category"`
+
+	// Texts What it is called, by locale.
+	Texts ProductTexts `json:"texts"`
+
+	// Values Values by the codes of attributes. A number is in its shortest form; a boolean is true or false.
+	Values AttributeValues `json:"values"`
+
+	// Version How often it was changed. ETag has it in quotes.
+	Version int `json:"version"`
+}
 
 // Word A word for programs. It never changes.
 type Word = string
@@ -327,6 +669,9 @@ type IfMatch = Version
 
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position
+
+// TextLocale A language, and where it is spoken.
+type TextLocale = Locale
 
 // ListBrandsParams defines parameters for ListBrands.
 type ListBrandsParams struct {
@@ -424,6 +769,135 @@ type SetAttributeParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListProductReviewsParams defines parameters for ListProductReviews.
+type ListProductReviewsParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor QueueCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ClaimProductParams defines parameters for ClaimProduct.
+type ClaimProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DecideProductParams defines parameters for DecideProduct.
+type DecideProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// SnapshotProductsParams defines parameters for SnapshotProducts.
+type SnapshotProductsParams struct {
+	// Limit How many at most; 100 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor SnapshotCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// OverruleProductParams defines parameters for OverruleProduct.
+type OverruleProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ListProductsParams defines parameters for ListProducts.
+type ListProductsParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor ProductQuery `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// MakeProductParams defines parameters for MakeProduct.
+type MakeProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeProductParams defines parameters for ChangeProduct.
+type ChangeProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// RestoreProductParams defines parameters for RestoreProduct.
+type RestoreProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// AddSKUParams defines parameters for AddSKU.
+type AddSKUParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ChangeSKUParams defines parameters for ChangeSKU.
+type ChangeSKUParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// MoveProductParams defines parameters for MoveProduct.
+type MoveProductParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// RemoveTextParams defines parameters for RemoveText.
+type RemoveTextParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// SetTextParams defines parameters for SetText.
+type SetTextParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+
+	// IfMatch The ETag of what is changed.
+	IfMatch IfMatch `json:"If-Match"`
+}
+
+// ListVersionsParams defines parameters for ListVersions.
+type ListVersionsParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before.
+	Cursor VersionCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // MakeBrandJSONRequestBody defines body for MakeBrand for application/json ContentType.
 type MakeBrandJSONRequestBody = NewBrand
 
@@ -438,6 +912,33 @@ type ChangeCategoryJSONRequestBody = CategoryChange
 
 // SetAttributeJSONRequestBody defines body for SetAttribute for application/json ContentType.
 type SetAttributeJSONRequestBody = AttributeOfCategory
+
+// DecideProductJSONRequestBody defines body for DecideProduct for application/json ContentType.
+type DecideProductJSONRequestBody = Decision
+
+// OverruleProductJSONRequestBody defines body for OverruleProduct for application/json ContentType.
+type OverruleProductJSONRequestBody = Overruling
+
+// MakeProductJSONRequestBody defines body for MakeProduct for application/json ContentType.
+type MakeProductJSONRequestBody = ProductContent
+
+// ChangeProductJSONRequestBody defines body for ChangeProduct for application/json ContentType.
+type ChangeProductJSONRequestBody = ProductContent
+
+// RestoreProductJSONRequestBody defines body for RestoreProduct for application/json ContentType.
+type RestoreProductJSONRequestBody = Restoration
+
+// AddSKUJSONRequestBody defines body for AddSKU for application/json ContentType.
+type AddSKUJSONRequestBody = NewSKU
+
+// ChangeSKUJSONRequestBody defines body for ChangeSKU for application/json ContentType.
+type ChangeSKUJSONRequestBody = SKUChange
+
+// MoveProductJSONRequestBody defines body for MoveProduct for application/json ContentType.
+type MoveProductJSONRequestBody = ProductMove
+
+// SetTextJSONRequestBody defines body for SetText for application/json ContentType.
+type SetTextJSONRequestBody = ProductText
 
 type ListBrandsRequestObject struct {
 	Params ListBrandsParams
@@ -767,6 +1268,548 @@ func (response SetAttribute200JSONResponse) VisitSetAttributeResponse(w http.Res
 	return err
 }
 
+type ListProductReviewsRequestObject struct {
+	Params ListProductReviewsParams
+}
+
+type ListProductReviewsResponseObject interface {
+	VisitListProductReviewsResponse(w http.ResponseWriter) error
+}
+
+type ListProductReviews200JSONResponse ProductReviews
+
+func (response ListProductReviews200JSONResponse) VisitListProductReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowProductReviewRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+}
+
+type ShowProductReviewResponseObject interface {
+	VisitShowProductReviewResponse(w http.ResponseWriter) error
+}
+
+type ShowProductReview200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowProductReview200JSONResponse struct {
+	Body    WholeProductOfSeller
+	Headers ShowProductReview200ResponseHeaders
+}
+
+func (response ShowProductReview200JSONResponse) VisitShowProductReviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClaimProductRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+	Params    ClaimProductParams
+}
+
+type ClaimProductResponseObject interface {
+	VisitClaimProductResponse(w http.ResponseWriter) error
+}
+
+type ClaimProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type ClaimProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers ClaimProduct200ResponseHeaders
+}
+
+func (response ClaimProduct200JSONResponse) VisitClaimProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideProductRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+	Params    DecideProductParams
+	Body      *DecideProductJSONRequestBody
+}
+
+type DecideProductResponseObject interface {
+	VisitDecideProductResponse(w http.ResponseWriter) error
+}
+
+type DecideProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type DecideProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers DecideProduct200ResponseHeaders
+}
+
+func (response DecideProduct200JSONResponse) VisitDecideProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SnapshotProductsRequestObject struct {
+	Params SnapshotProductsParams
+}
+
+type SnapshotProductsResponseObject interface {
+	VisitSnapshotProductsResponse(w http.ResponseWriter) error
+}
+
+type SnapshotProducts200JSONResponse ProductSnapshot
+
+func (response SnapshotProducts200JSONResponse) VisitSnapshotProductsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowProductRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+}
+
+type ShowProductResponseObject interface {
+	VisitShowProductResponse(w http.ResponseWriter) error
+}
+
+type ShowProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowProduct200JSONResponse struct {
+	Body    WholeProduct
+	Headers ShowProduct200ResponseHeaders
+}
+
+func (response ShowProduct200JSONResponse) VisitShowProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OverruleProductRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+	Params    OverruleProductParams
+	Body      *OverruleProductJSONRequestBody
+}
+
+type OverruleProductResponseObject interface {
+	VisitOverruleProductResponse(w http.ResponseWriter) error
+}
+
+type OverruleProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type OverruleProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers OverruleProduct200ResponseHeaders
+}
+
+func (response OverruleProduct200JSONResponse) VisitOverruleProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProductsRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   ListProductsParams
+}
+
+type ListProductsResponseObject interface {
+	VisitListProductsResponse(w http.ResponseWriter) error
+}
+
+type ListProducts200JSONResponse ProductsOfSeller
+
+func (response ListProducts200JSONResponse) VisitListProductsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeProductRequestObject struct {
+	SellerID SellerID `json:"seller_id"`
+	Params   MakeProductParams
+	Body     *MakeProductJSONRequestBody
+}
+
+type MakeProductResponseObject interface {
+	VisitMakeProductResponse(w http.ResponseWriter) error
+}
+
+type MakeProduct201ResponseHeaders struct {
+	ETag Version
+}
+
+type MakeProduct201JSONResponse struct {
+	Body    ProductOfSeller
+	Headers MakeProduct201ResponseHeaders
+}
+
+func (response MakeProduct201JSONResponse) VisitMakeProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShowProductOfSellerRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+}
+
+type ShowProductOfSellerResponseObject interface {
+	VisitShowProductOfSellerResponse(w http.ResponseWriter) error
+}
+
+type ShowProductOfSeller200ResponseHeaders struct {
+	ETag Version
+}
+
+type ShowProductOfSeller200JSONResponse struct {
+	Body    WholeProductOfSeller
+	Headers ShowProductOfSeller200ResponseHeaders
+}
+
+func (response ShowProductOfSeller200JSONResponse) VisitShowProductOfSellerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeProductRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    ChangeProductParams
+	Body      *ChangeProductJSONRequestBody
+}
+
+type ChangeProductResponseObject interface {
+	VisitChangeProductResponse(w http.ResponseWriter) error
+}
+
+type ChangeProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type ChangeProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers ChangeProduct200ResponseHeaders
+}
+
+func (response ChangeProduct200JSONResponse) VisitChangeProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreProductRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    RestoreProductParams
+	Body      *RestoreProductJSONRequestBody
+}
+
+type RestoreProductResponseObject interface {
+	VisitRestoreProductResponse(w http.ResponseWriter) error
+}
+
+type RestoreProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type RestoreProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers RestoreProduct200ResponseHeaders
+}
+
+func (response RestoreProduct200JSONResponse) VisitRestoreProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddSKURequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    AddSKUParams
+	Body      *AddSKUJSONRequestBody
+}
+
+type AddSKUResponseObject interface {
+	VisitAddSKUResponse(w http.ResponseWriter) error
+}
+
+type AddSKU201ResponseHeaders struct {
+	ETag Version
+}
+
+type AddSKU201JSONResponse struct {
+	Body    ProductOfSeller
+	Headers AddSKU201ResponseHeaders
+}
+
+func (response AddSKU201JSONResponse) VisitAddSKUResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSKURequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	SkuID     SKUID     `json:"sku_id"`
+	Params    ChangeSKUParams
+	Body      *ChangeSKUJSONRequestBody
+}
+
+type ChangeSKUResponseObject interface {
+	VisitChangeSKUResponse(w http.ResponseWriter) error
+}
+
+type ChangeSKU200ResponseHeaders struct {
+	ETag Version
+}
+
+type ChangeSKU200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers ChangeSKU200ResponseHeaders
+}
+
+func (response ChangeSKU200JSONResponse) VisitChangeSKUResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MoveProductRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    MoveProductParams
+	Body      *MoveProductJSONRequestBody
+}
+
+type MoveProductResponseObject interface {
+	VisitMoveProductResponse(w http.ResponseWriter) error
+}
+
+type MoveProduct200ResponseHeaders struct {
+	ETag Version
+}
+
+type MoveProduct200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers MoveProduct200ResponseHeaders
+}
+
+func (response MoveProduct200JSONResponse) VisitMoveProductResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveTextRequestObject struct {
+	SellerID  SellerID   `json:"seller_id"`
+	ProductID ProductID  `json:"product_id"`
+	Locale    TextLocale `json:"locale"`
+	Params    RemoveTextParams
+}
+
+type RemoveTextResponseObject interface {
+	VisitRemoveTextResponse(w http.ResponseWriter) error
+}
+
+type RemoveText200ResponseHeaders struct {
+	ETag Version
+}
+
+type RemoveText200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers RemoveText200ResponseHeaders
+}
+
+func (response RemoveText200JSONResponse) VisitRemoveTextResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTextRequestObject struct {
+	SellerID  SellerID   `json:"seller_id"`
+	ProductID ProductID  `json:"product_id"`
+	Locale    TextLocale `json:"locale"`
+	Params    SetTextParams
+	Body      *SetTextJSONRequestBody
+}
+
+type SetTextResponseObject interface {
+	VisitSetTextResponse(w http.ResponseWriter) error
+}
+
+type SetText200ResponseHeaders struct {
+	ETag Version
+}
+
+type SetText200JSONResponse struct {
+	Body    ProductOfSeller
+	Headers SetText200ResponseHeaders
+}
+
+func (response SetText200JSONResponse) VisitSetTextResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVersionsRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    ListVersionsParams
+}
+
+type ListVersionsResponseObject interface {
+	VisitListVersionsResponse(w http.ResponseWriter) error
+}
+
+type ListVersions200JSONResponse ProductVersions
+
+func (response ListVersions200JSONResponse) VisitListVersionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListBrands List brands by their ids. For anybody.
@@ -802,6 +1845,60 @@ type StrictServerInterface interface {
 	// SetAttribute Give a category an attribute, or change one. For ops and admins.
 	// (PUT /v1/categories/{category_id}/attributes/{attribute})
 	SetAttribute(ctx context.Context, request SetAttributeRequestObject) (SetAttributeResponseObject, error)
+	// ListProductReviews List products that wait for a review, those first that have waited longest. For support, ops and admins.
+	// (GET /v1/product_reviews)
+	ListProductReviews(ctx context.Context, request ListProductReviewsRequestObject) (ListProductReviewsResponseObject, error)
+	// ShowProductReview Show a product to reviewers. For support, ops and admins.
+	// (GET /v1/product_reviews/{product_id})
+	ShowProductReview(ctx context.Context, request ShowProductReviewRequestObject) (ShowProductReviewResponseObject, error)
+	// ClaimProduct Claim the review of a product for half an hour. For support and ops.
+	// (POST /v1/product_reviews/{product_id}/claim)
+	ClaimProduct(ctx context.Context, request ClaimProductRequestObject) (ClaimProductResponseObject, error)
+	// DecideProduct Approve or reject a product. For support and ops who have claimed it.
+	// (POST /v1/product_reviews/{product_id}/decision)
+	DecideProduct(ctx context.Context, request DecideProductRequestObject) (DecideProductResponseObject, error)
+	// SnapshotProducts List what the last event said of each product, category and brand. For services and admins.
+	// (GET /v1/product_snapshot)
+	SnapshotProducts(ctx context.Context, request SnapshotProductsRequestObject) (SnapshotProductsResponseObject, error)
+	// ShowProduct Show a product to shoppers. For anybody.
+	// (GET /v1/products/{product_id})
+	ShowProduct(ctx context.Context, request ShowProductRequestObject) (ShowProductResponseObject, error)
+	// OverruleProduct Take a product from shoppers, or archive it. For ops and admins.
+	// (PUT /v1/products/{product_id}/stage)
+	OverruleProduct(ctx context.Context, request OverruleProductRequestObject) (OverruleProductResponseObject, error)
+	// ListProducts List the products of a seller by their ids. For its owners and members.
+	// (GET /v1/sellers/{seller_id}/products)
+	ListProducts(ctx context.Context, request ListProductsRequestObject) (ListProductsResponseObject, error)
+	// MakeProduct Make the draft of a product. For owners and members of a seller that is open.
+	// (POST /v1/sellers/{seller_id}/products)
+	MakeProduct(ctx context.Context, request MakeProductRequestObject) (MakeProductResponseObject, error)
+	// ShowProductOfSeller Show a product with its texts and its SKUs. For owners and members of its seller.
+	// (GET /v1/sellers/{seller_id}/products/{product_id})
+	ShowProductOfSeller(ctx context.Context, request ShowProductOfSellerRequestObject) (ShowProductOfSellerResponseObject, error)
+	// ChangeProduct Change what a product is. For owners and members of its seller.
+	// (PUT /v1/sellers/{seller_id}/products/{product_id})
+	ChangeProduct(ctx context.Context, request ChangeProductRequestObject) (ChangeProductResponseObject, error)
+	// RestoreProduct Make a product what it was as of a version. For owners and members of its seller.
+	// (POST /v1/sellers/{seller_id}/products/{product_id}/restorations)
+	RestoreProduct(ctx context.Context, request RestoreProductRequestObject) (RestoreProductResponseObject, error)
+	// AddSKU Add a SKU to a product. For owners and members of its seller.
+	// (POST /v1/sellers/{seller_id}/products/{product_id}/skus)
+	AddSKU(ctx context.Context, request AddSKURequestObject) (AddSKUResponseObject, error)
+	// ChangeSKU Change a SKU, archive it. For owners and members of its seller.
+	// (PUT /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id})
+	ChangeSKU(ctx context.Context, request ChangeSKURequestObject) (ChangeSKUResponseObject, error)
+	// MoveProduct Send a product to a review, list it, archive it. For owners and members of its seller.
+	// (PUT /v1/sellers/{seller_id}/products/{product_id}/stage)
+	MoveProduct(ctx context.Context, request MoveProductRequestObject) (MoveProductResponseObject, error)
+	// RemoveText Take the text of a locale from a product. For owners and members of its seller.
+	// (DELETE /v1/sellers/{seller_id}/products/{product_id}/texts/{locale})
+	RemoveText(ctx context.Context, request RemoveTextRequestObject) (RemoveTextResponseObject, error)
+	// SetText Say what a product is called in a locale. For owners and members of its seller.
+	// (PUT /v1/sellers/{seller_id}/products/{product_id}/texts/{locale})
+	SetText(ctx context.Context, request SetTextRequestObject) (SetTextResponseObject, error)
+	// ListVersions List what was changed of a product, the newest first. For owners and members of its seller.
+	// (GET /v1/sellers/{seller_id}/products/{product_id}/versions)
+	ListVersions(ctx context.Context, request ListVersionsRequestObject) (ListVersionsResponseObject, error)
 }
 
 // Routes has a route for each operation.
@@ -1043,6 +2140,421 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitSetAttributeResponse, nil
+			},
+		},
+		{
+			Operation: "ListProductReviews", Method: "GET", Path: "/v1/product_reviews",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListProductReviewsRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListProductReviews(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListProductReviewsResponse, nil
+			},
+		},
+		{
+			Operation: "ShowProductReview", Method: "GET", Path: "/v1/product_reviews/{product_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowProductReviewRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowProductReview(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowProductReviewResponse, nil
+			},
+		},
+		{
+			Operation: "ClaimProduct", Method: "POST", Path: "/v1/product_reviews/{product_id}/claim",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ClaimProductRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.ClaimProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitClaimProductResponse, nil
+			},
+		},
+		{
+			Operation: "DecideProduct", Method: "POST", Path: "/v1/product_reviews/{product_id}/decision",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request DecideProductRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(DecideProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.DecideProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitDecideProductResponse, nil
+			},
+		},
+		{
+			Operation: "SnapshotProducts", Method: "GET", Path: "/v1/product_snapshot",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SnapshotProductsRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.SnapshotProducts(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSnapshotProductsResponse, nil
+			},
+		},
+		{
+			Operation: "ShowProduct", Method: "GET", Path: "/v1/products/{product_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowProductRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowProductResponse, nil
+			},
+		},
+		{
+			Operation: "OverruleProduct", Method: "PUT", Path: "/v1/products/{product_id}/stage",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request OverruleProductRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(OverruleProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.OverruleProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitOverruleProductResponse, nil
+			},
+		},
+		{
+			Operation: "ListProducts", Method: "GET", Path: "/v1/sellers/{seller_id}/products",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListProductsRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListProducts(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListProductsResponse, nil
+			},
+		},
+		{
+			Operation: "MakeProduct", Method: "POST", Path: "/v1/sellers/{seller_id}/products",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request MakeProductRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(MakeProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.MakeProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitMakeProductResponse, nil
+			},
+		},
+		{
+			Operation: "ShowProductOfSeller", Method: "GET", Path: "/v1/sellers/{seller_id}/products/{product_id}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ShowProductOfSellerRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				answer, err := server.ShowProductOfSeller(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitShowProductOfSellerResponse, nil
+			},
+		},
+		{
+			Operation: "ChangeProduct", Method: "PUT", Path: "/v1/sellers/{seller_id}/products/{product_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangeProductRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangeProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangeProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangeProductResponse, nil
+			},
+		},
+		{
+			Operation: "RestoreProduct", Method: "POST", Path: "/v1/sellers/{seller_id}/products/{product_id}/restorations",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RestoreProductRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(RestoreProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.RestoreProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRestoreProductResponse, nil
+			},
+		},
+		{
+			Operation: "AddSKU", Method: "POST", Path: "/v1/sellers/{seller_id}/products/{product_id}/skus",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AddSKURequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(AddSKUJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AddSKU(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAddSKUResponse, nil
+			},
+		},
+		{
+			Operation: "ChangeSKU", Method: "PUT", Path: "/v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ChangeSKURequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "sku_id", &request.SkuID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(ChangeSKUJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.ChangeSKU(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitChangeSKUResponse, nil
+			},
+		},
+		{
+			Operation: "MoveProduct", Method: "PUT", Path: "/v1/sellers/{seller_id}/products/{product_id}/stage",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request MoveProductRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(MoveProductJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.MoveProduct(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitMoveProductResponse, nil
+			},
+		},
+		{
+			Operation: "RemoveText", Method: "DELETE", Path: "/v1/sellers/{seller_id}/products/{product_id}/texts/{locale}",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request RemoveTextRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "locale", &request.Locale); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				answer, err := server.RemoveText(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitRemoveTextResponse, nil
+			},
+		},
+		{
+			Operation: "SetText", Method: "PUT", Path: "/v1/sellers/{seller_id}/products/{product_id}/texts/{locale}",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request SetTextRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "locale", &request.Locale); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "If-Match", &request.Params.IfMatch); err != nil {
+					return nil, err
+				}
+				request.Body = new(SetTextJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.SetText(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitSetTextResponse, nil
+			},
+		},
+		{
+			Operation: "ListVersions", Method: "GET", Path: "/v1/sellers/{seller_id}/products/{product_id}/versions",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListVersionsRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListVersions(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListVersionsResponse, nil
 			},
 		},
 	}

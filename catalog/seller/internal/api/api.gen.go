@@ -50,8 +50,9 @@ const (
 
 // Defines values for KeyScope.
 const (
-	MembersRead KeyScope = "members:read"
-	SellerRead  KeyScope = "seller:read"
+	MembersRead  KeyScope = "members:read"
+	ProductsRead KeyScope = "products:read"
+	SellerRead   KeyScope = "seller:read"
 )
 
 // Defines values for MemberRole.
@@ -78,6 +79,7 @@ const (
 	IdentityTaken         ProblemCode = "identity_taken"
 	IfMatchMissing        ProblemCode = "if_match_missing"
 	InProgress            ProblemCode = "in_progress"
+	Incomplete            ProblemCode = "incomplete"
 	Internal              ProblemCode = "internal"
 	InvitationRefused     ProblemCode = "invitation_refused"
 	Malformed             ProblemCode = "malformed"
@@ -86,6 +88,7 @@ const (
 	NameTaken             ProblemCode = "name_taken"
 	NoChannel             ProblemCode = "no_channel"
 	NotFound              ProblemCode = "not_found"
+	OptionsTaken          ProblemCode = "options_taken"
 	OutcomeUnknown        ProblemCode = "outcome_unknown"
 	Overloaded            ProblemCode = "overloaded"
 	OwnSeller             ProblemCode = "own_seller"
@@ -114,10 +117,14 @@ const (
 	UnknownKey            ProblemCode = "unknown_key"
 	UnknownMember         ProblemCode = "unknown_member"
 	UnknownOffer          ProblemCode = "unknown_offer"
+	UnknownProduct        ProblemCode = "unknown_product"
 	UnknownProvider       ProblemCode = "unknown_provider"
 	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
+	UnknownSku            ProblemCode = "unknown_sku"
+	UnknownText           ProblemCode = "unknown_text"
 	UnknownUser           ProblemCode = "unknown_user"
+	UnknownVersion        ProblemCode = "unknown_version"
 	UnknownWebhook        ProblemCode = "unknown_webhook"
 	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	UserLocked            ProblemCode = "user_locked"
@@ -494,6 +501,9 @@ type Problem struct {
 // ProblemCode defines model for Problem.Code.
 type ProblemCode string
 
+// ProductID defines model for ProductID.
+type ProductID = ids.Product
+
 // ProviderName defines model for ProviderName.
 type ProviderName = string
 
@@ -506,6 +516,9 @@ type PublicSeller struct {
 	SellerID  SellerID    `json:"seller_id"`
 	State     SellerState `json:"state"`
 }
+
+// QueueCursor defines model for QueueCursor.
+type QueueCursor = string
 
 // Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 type Reason = string
@@ -543,6 +556,9 @@ type Reviews struct {
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// SKUID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+type SKUID = string
 
 // Seller defines model for Seller.
 type Seller struct {
@@ -594,9 +610,6 @@ type SellerAddress struct {
 	// Text At most 200 bytes in UTF-8, without control and format characters.
 	Text Line `json:"text"`
 }
-
-// SellerCursor defines model for SellerCursor.
-type SellerCursor = string
 
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
@@ -741,13 +754,16 @@ type IdempotencyKey = string
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
 
+// TextLocale A language, and where it is spoken.
+type TextLocale = Locale
+
 // ListMySellersParams defines parameters for ListMySellers.
 type ListMySellersParams struct {
 	// Limit How many at most; 50 if it is not given.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor What next_cursor of the page before was.
-	Cursor SellerCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor QueueCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // JoinSellerParams defines parameters for JoinSeller.
@@ -762,7 +778,7 @@ type ListReviewsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor What next_cursor of the page before was.
-	Cursor SellerCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Cursor QueueCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ClaimReviewParams defines parameters for ClaimReview.

@@ -1,0 +1,154 @@
+package product
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sluice/catalog/internal/outbox"
+	"sluice/core/db"
+	"sluice/core/ids"
+	"sluice/core/place"
+	"sluice/core/shard"
+)
+
+const (
+	selectStages = "SELECT product_id, seller_id, stage, category_id, brand_id FROM products__ WHERE product_id IN "
+	selectBelow  = "SELECT c.category_id, c.parent_id, c.state, n.locale, n.name FROM categories__ AS c JOIN category_names__ AS n " +
+		"ON n.category_id = c.category_id WHERE c.category_id IN "
+	selectMakers = "SELECT b.brand_id, b.state, n.locale, n.name FROM brands__ AS b JOIN brand_names__ AS n ON n.brand_id = b.brand_id WHERE b.brand_id IN "
+)
+
+// fact is what an event says of a product, a category or a brand.
+type fact interface{ kind() string }
+
+// Standing is what the last event about something said.
+type Standing struct {
+	Aggregate string
+	Version   uint64
+	Type      string
+	Data      any
+}
+
+// SnapshotCursor is where a page of a snapshot ends: in a place, behind an aggregate. The zero is the beginning.
+type SnapshotCursor struct {
+	Place int
+	After string
+}
+
+// ParseSnapshotCursor reads what String writes. The empty text is the beginning.
+func ParseSnapshotCursor(text string) (c SnapshotCursor, err error) {
+	if text == "" {
+		return c, nil
+	}
+	number, after, _ := strings.Cut(text, ".")
+	c.Place, err = strconv.Atoi(number)
+	if c.After = after; err != nil || c.Place < 0 || c.String() != text {
+		return SnapshotCursor{}, errors.New("the cursor is not one of this list")
+	}
+	return c, nil
+}
+
+// String is the cursor for the next page.
+func (c SnapshotCursor) String() string { return fmt.Sprintf("%d.%s", c.Place, c.After) }
+
+// Snapshot reads a page of what the last events said of all products, categories and brands, for who begins to read the topic
+// (outbox.Snapshot). A page is of one place, so it may have fewer than the next one, and the last one may be empty. Next is zero after the last page.
+func (p *Products) Snapshot(ctx context.Context, after SnapshotCursor, limit int) (page []Standing, next SnapshotCursor, err error) {
+	places := p.databases.All(shard.Products)
+	for next = after; len(page) == 0; {
+		if next.Place >= len(places) {
+			return nil, SnapshotCursor{}, nil
+		}
+		at := places[next.Place]
+		next.After, err = outbox.Of(owner, at.Suffix).Snapshot(ctx, at, topic, next.After, limit, func(tx *sql.Tx, versions []outbox.Version) error {
+			page, err = standing(ctx, at.In(tx), versions)
+			return err
+		})
+		if err != nil {
+			return nil, SnapshotCursor{}, readError(at, "product_versions", err)
+		}
+		if next.After == "" {
+			next.Place++
+		}
+	}
+	if next.Place == len(places) {
+		next = SnapshotCursor{}
+	}
+	return page, next, nil
+}
+
+// standing reads what the last events said, in the snapshot that has their versions.
+func standing(ctx context.Context, in place.Conn, versions []outbox.Version) (page []Standing, err error) {
+	facts, err := factsOf(ctx, in, versions)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if of, ok := facts[v.Aggregate]; ok {
+			page = append(page, Standing{v.Aggregate, v.Version, of.kind(), of})
+		}
+	}
+	return page, nil
+}
+
+func factsOf(ctx context.Context, in place.Conn, versions []outbox.Version) (map[string]fact, error) {
+	var products, categories, brands []any
+	for _, v := range versions {
+		if id, err := ids.Read[ids.Product](v.Aggregate); err == nil {
+			products = append(products, id)
+		} else if id, err := ids.Read[ids.Category](v.Aggregate); err == nil {
+			categories = append(categories, id)
+		} else if id, err := ids.Read[ids.Brand](v.Aggregate); err == nil {
+			brands = append(brands, id)
+		}
+	}
+	facts := map[string]fact{}
+	err1 := among(ctx, in, selectStages, products, func(row *sql.Rows) error {
+		var id ids.Product
+		var e productEvent
+		var brand sql.Null[ids.Brand]
+		err := row.Scan(&id, &e.Seller, &e.Stage, &e.Category, &brand)
+		e.Brand = brand.V
+		facts[id.String()] = e
+		return err
+	})
+	err2 := among(ctx, in, selectBelow, categories, func(row *sql.Rows) error {
+		var id ids.Category
+		var locale, name string
+		var parent sql.Null[ids.Category]
+		e := categoryEvent{Names: Names{}}
+		err := row.Scan(&id, &parent, &e.State, &locale, &name)
+		e.Parent = parent.V
+		if of, ok := facts[id.String()].(categoryEvent); ok {
+			e = of
+		}
+		e.Names[locale] = name
+		facts[id.String()] = e
+		return err
+	})
+	err3 := among(ctx, in, selectMakers, brands, func(row *sql.Rows) error {
+		var id ids.Brand
+		var locale, name string
+		e := brandEvent{Names: Names{}}
+		err := row.Scan(&id, &e.State, &locale, &name)
+		if of, ok := facts[id.String()].(brandEvent); ok {
+			e = of
+		}
+		e.Names[locale] = name
+		facts[id.String()] = e
+		return err
+	})
+	return facts, errors.Join(err1, err2, err3)
+}
+
+// among reads rows with ids, if there are ids.
+func among(ctx context.Context, in place.Conn, query string, all []any, scan func(*sql.Rows) error) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return db.Rows(ctx, in, scan, query+rowsOf(1, len(all)), all...)
+}
