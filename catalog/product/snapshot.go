@@ -33,6 +33,9 @@ type Standing struct {
 	Data      any
 }
 
+// placesMax is more than there are: a kind has 1,024 logical shards.
+const placesMax = 9999
+
 // SnapshotCursor is where a page of a snapshot ends: in a place, behind an aggregate. The zero is the beginning.
 type SnapshotCursor struct {
 	Place int
@@ -46,10 +49,18 @@ func ParseSnapshotCursor(text string) (c SnapshotCursor, err error) {
 	}
 	number, after, _ := strings.Cut(text, ".")
 	c.Place, err = strconv.Atoi(number)
-	if c.After = after; err != nil || c.Place < 0 || c.String() != text {
+	if c.After = after; err != nil || c.Place < 0 || c.Place > placesMax || c.String() != text || after != "" && !isAggregate(after) {
 		return SnapshotCursor{}, errors.New("the cursor is not one of this list")
 	}
 	return c, nil
+}
+
+// isAggregate reports whether a text is the id of something that has events.
+func isAggregate(text string) bool {
+	_, err1 := ids.Read[ids.Product](text)
+	_, err2 := ids.Read[ids.Category](text)
+	_, err3 := ids.Read[ids.Brand](text)
+	return err1 == nil || err2 == nil || err3 == nil
 }
 
 // String is the cursor for the next page.

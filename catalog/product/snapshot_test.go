@@ -78,7 +78,7 @@ func TestSnapshots(t *testing.T) {
 	if page, next, err := s.Snapshot(ctx, product.SnapshotCursor{Place: 99}, 3); err != nil || len(page) != 0 || next != (product.SnapshotCursor{}) {
 		t.Errorf("behind all places are %v, %v", page, err)
 	}
-	for _, text := range []string{"x", "-1.", "01.", "1", ".", "1,"} {
+	for _, text := range []string{"x", "-1.", "01.", "1", ".", "1,", "0.5", "10000.", "0.sel_0000000000001", "0.brd_0000000000000"} {
 		if c, err := product.ParseSnapshotCursor(text); err == nil {
 			t.Errorf("%q is read as %s", text, c)
 		}
