@@ -37,7 +37,7 @@ func steps(t *testing.T, shop, messages string) (all []string) {
 }
 
 // stepMax is how long a step may take, in which servers start that were killed.
-const stepMax = 2 * time.Minute
+const stepMax = 5 * time.Minute
 
 const done = "--- the step is done"
 

@@ -56,7 +56,7 @@ func killedShop(dsn, step, address string) {
 		panic(err)
 	}
 	task.NewWorker(task.Config{
-		Owner: owner, Places: []place.Place{at}, Every: 10 * time.Millisecond, Metrics: metrics.NewSet(), Log: log,
+		Owner: owner, Places: []place.Place{at}, Every: 10 * time.Millisecond, TimeoutOf: m.Work().TimeoutOf, Metrics: metrics.NewSet(), Log: log,
 		Handlers: map[string]task.Handler{kindOf(SMS): func(ctx context.Context, t task.Task) error {
 			m.at("claimed")
 			return m.send(ctx, t)
@@ -104,6 +104,9 @@ func TestKills(t *testing.T) {
 			w.mustAdd(theCode("one")) // the client repeats
 			if n := w.count("SELECT COUNT(*) FROM notify_messages"); n != 1 {
 				t.Errorf("%d messages, want one", n)
+			}
+			if n := w.count("SELECT COUNT(*) FROM notify_tasks WHERE due_at > NOW(3) + INTERVAL 40 SECOND"); n != 0 {
+				t.Error("who waits for the message waits longer than the attempt and its margin")
 			}
 			w.exec("UPDATE notify_tasks SET due_at = NOW(3)") // the lease ends
 			w.start()

@@ -100,13 +100,14 @@ const attemptsMax = 1000
 
 // Work is what messages need of a process beside the calls of others. Who only lists it needs no messages.
 func (m *Messages) Work() work.Owner {
-	tasks := map[string]task.Handler{}
+	tasks, timeouts := map[string]task.Handler{}, map[string]time.Duration{}
 	for _, channel := range channels {
-		tasks[kindOf(channel)] = m.send
+		// A process that ends in the middle of an attempt keeps the message for its time: somebody waits for a code.
+		tasks[kindOf(channel)], timeouts[kindOf(channel)] = m.send, TimeoutMax
 	}
 	return work.Owner{
 		Name: owner, Kind: shard.Users, TasksOnly: true, AttemptsMax: attemptsMax,
-		Tasks: tasks,
+		Tasks: tasks, TimeoutOf: timeouts,
 		Times: []work.Time{
 			{Item: schedule.Item{Name: "clean", Every: 5 * time.Minute}, Everywhere: true, Do: func(ctx context.Context, t task.Task) error { return m.Clean(ctx, t.Place) }},
 			{Item: schedule.Item{Name: "clean_counts", Every: time.Hour}, Do: func(ctx context.Context, _ task.Task) error { return m.CleanCounts(ctx) }},

@@ -294,6 +294,35 @@ func TestSlowKinds(t *testing.T) {
 	w.await("all are done", waiting, 0)
 }
 
+// A kind that people wait for has less time, and is due again sooner after a crash.
+func TestTimesOfKinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	left := func(ctx context.Context, task Task) error {
+		deadline, _ := ctx.Deadline()
+		var lease int64
+		if err := w.Writer().QueryRowContext(ctx, "SELECT TIMESTAMPDIFF(SECOND, NOW(3), due_at) FROM thing_tasks WHERE id = ?", task.ID).Scan(&lease); err != nil {
+			return err
+		}
+		w.exec("INSERT INTO effects VALUES (?, ?)", task.Name+" attempt", int64(time.Until(deadline).Minutes()))
+		w.exec("INSERT INTO effects VALUES (?, ?)", task.Name+" lease", lease/60)
+		return nil
+	}
+	w.start(Config{
+		Handlers: map[string]Handler{"short": left, "usual": left}, Timeout: 30 * time.Minute, TimeoutOf: map[string]time.Duration{"short": 10 * time.Minute},
+	})
+	w.add("short", "short", nil, 0)
+	w.add("usual", "usual", nil, 0)
+	w.await("both are done", waiting, 0)
+	for name, want := range map[string][2]int{"short": {8, 10}, "usual": {28, 30}} {
+		for _, of := range []string{"attempt", "lease"} {
+			if minutes := w.count(fmt.Sprintf("SELECT attempt FROM effects WHERE name = '%s %s'", name, of)); minutes < want[0] || minutes > want[1] {
+				t.Errorf("the %s of the %s kind takes %d minutes, want %d to %d", of, name, minutes, want[0], want[1])
+			}
+		}
+	}
+}
+
 // A worker that stops gives its tasks back, and their attempts do not count.
 func TestStopping(t *testing.T) {
 	t.Parallel()

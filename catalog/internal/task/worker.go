@@ -50,6 +50,8 @@ type Config struct {
 	SlotsOf map[string]int
 	// Timeout is the time of an attempt. Defaults to a minute. After a crash others take its task that much later.
 	Timeout time.Duration
+	// TimeoutOf has the kinds that have less time, because somebody waits for what they do.
+	TimeoutOf map[string]time.Duration
 	// AttemptsMax is how often a task is tried. Defaults to 12, which takes about three hours.
 	AttemptsMax int
 	// PauseFirst and PauseMax bound the time between attempts, which doubles. Default to 2 s and an hour.
@@ -96,9 +98,10 @@ type part struct {
 
 // kind is the work of one kind in one database.
 type kind struct {
-	name   string
-	handle Handler
-	free   chan struct{} // has a token for each free slot
+	name    string
+	handle  Handler
+	timeout time.Duration
+	free    chan struct{} // has a token for each free slot
 }
 
 // take takes all slots that are free.
@@ -167,7 +170,7 @@ func newDatabase(cfg Config) *database {
 	d := &database{wake: make(chan struct{}, 1)}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Handlers)) {
 		slots := cmp.Or(cfg.SlotsOf[name], cfg.Slots)
-		k := &kind{name: name, handle: cfg.Handlers[name], free: make(chan struct{}, slots)}
+		k := &kind{name: name, handle: cfg.Handlers[name], timeout: cmp.Or(cfg.TimeoutOf[name], cfg.Timeout), free: make(chan struct{}, slots)}
 		k.give(slots)
 		d.kinds = append(d.kinds, k)
 	}
@@ -291,7 +294,7 @@ func (d *database) due(ctx context.Context, p *part) (kinds []*kind, err error) 
 // claim takes tasks that are due. While others have them locked, it passes them by. Their due time becomes the end of the
 // lease: if this process ends, they are due again.
 func (w *Worker) claim(ctx context.Context, p *part, k *kind, limit int) (tasks []Task, err error) {
-	lease := w.cfg.Timeout + leaseMargin
+	lease := k.timeout + leaseMargin
 	err = db.Write(ctx, p.Writer(), "claims of tasks", func(tx *sql.Tx) error {
 		if err := db.Rows(ctx, tx, func(row *sql.Rows) error {
 			t := Task{Kind: k.name, Place: p.Place, claim: 1 + rand.Int64N(math.MaxInt64), done: p.tasks.done, later: p.tasks.later} //nolint:gosec // G404: needs no secrecy
@@ -322,7 +325,7 @@ func (w *Worker) do(ctx context.Context, p *part, k *kind, task Task) {
 	if task.Attempt > w.cfg.AttemptsMax { // only a process that ended in the middle leaves such a task
 		err = Permanent(errors.New("each process that tried it ended, or took too long"))
 	} else {
-		bounded, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+		bounded, cancel := context.WithTimeout(ctx, k.timeout)
 		err = attempt(bounded, k.handle, task)
 		cancel()
 	}

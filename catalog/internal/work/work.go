@@ -34,6 +34,8 @@ type Owner struct {
 	AttemptsMax int
 	// SlotsOf has the kinds of tasks of which more run at once, as that of package task.
 	SlotsOf map[string]int
+	// TimeoutOf has the kinds of tasks that have less time, as that of package task.
+	TimeoutOf map[string]time.Duration
 }
 
 // Time is a thing that is done again and again.
@@ -99,7 +101,8 @@ func New(cfg Config) (*Work, error) {
 			w.schedules = append(w.schedules, &schedule.Schedule{Owner: o.Name, Place: p, Items: items, Log: cfg.Log})
 		}
 		w.workers = append(w.workers, task.NewWorker(task.Config{
-			Owner: o.Name, Places: places, Handlers: handlers, AttemptsMax: o.AttemptsMax, SlotsOf: o.SlotsOf, Metrics: cfg.Metrics, Log: cfg.Log,
+			Owner: o.Name, Places: places, Handlers: handlers, AttemptsMax: o.AttemptsMax, SlotsOf: o.SlotsOf, TimeoutOf: o.TimeoutOf,
+			Metrics: cfg.Metrics, Log: cfg.Log,
 		}))
 	}
 	w.relay = outbox.NewRelay(outbox.Config{Sources: sources, Kafka: cfg.Kafka, Metrics: cfg.Metrics, Log: cfg.Log})
