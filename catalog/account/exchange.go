@@ -111,7 +111,9 @@ func (a *Accounts) exchangeHeld(ctx context.Context, k challengeKey, of purpose,
 	switch {
 	case err != nil:
 	case len(plain) > 0:
-		err = json.Unmarshal(plain, &e)
+		if json.Unmarshal(plain, &e) != nil { // its error may quote
+			err = errors.New("what an exchange keeps cannot be read")
+		}
 	case tries == 0: // it was never used, and is over
 		err = errCode
 	default:

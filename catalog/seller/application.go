@@ -214,8 +214,10 @@ func (s *Sellers) open(id ids.Seller, sealed []byte) (a Application, err error) 
 	if err != nil {
 		return a, fmt.Errorf("seller %s: %w", id, err)
 	}
-	err = json.Unmarshal(plain, &a)
-	return a, err
+	if json.Unmarshal(plain, &a) != nil { // its error may quote
+		return Application{}, fmt.Errorf("seller %s: what it applied with cannot be read", id)
+	}
+	return a, nil
 }
 
 // Applied is what a seller applied with, for its people.

@@ -36,6 +36,7 @@ func Write(ctx context.Context, in *sql.DB, what string, do func(*sql.Tx) error)
 	if err != nil {
 		return fmt.Errorf("begin: %w: %w", stock.ErrNotApplied, err)
 	}
+	defer func() { _ = tx.Rollback() }() // for a panic in do, which would leave its connection and its locks behind. After the end it does nothing
 	if err := do(tx); err != nil {
 		return errors.Join(err, tx.Rollback())
 	}

@@ -72,11 +72,11 @@ func newKeys(t *testing.T) *Keys {
 
 func (k *Keys) make(t *testing.T, holder int64, scopes ...string) (key, prefix string) {
 	t.Helper()
-	secret, prefix, err := k.Make(t.Context(), holder, "a system", scopes, time.Hour, nil)
+	secret, made, err := k.Derive(t.Context(), draw(), holder, "a system", scopes, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return secret.Reveal(), prefix
+	return secret.Reveal(), made.Prefix
 }
 
 // exec runs a statement about the keys in all places.
@@ -168,7 +168,7 @@ func TestNothingKeepsTheKey(t *testing.T) {
 	if err := p.In(p.Writer()).QueryRowContext(t.Context(), all, prefix).Scan(&row); err != nil || strings.Contains(row, secret[:8]) || !strings.Contains(row, prefix) {
 		t.Errorf("%s, %v", row, err)
 	}
-	made, _, err := k.Make(t.Context(), 7, "another", []string{"stock:read"}, time.Hour, nil)
+	made, _, err := k.Derive(t.Context(), draw(), 7, "another", []string{"stock:read"}, time.Hour, nil)
 	if shown := fmt.Sprintf("%v %+v %#v", made, made, made); err != nil || strings.Contains(shown, "slk_") {
 		t.Errorf("shown as %s, %v", shown, err)
 	}
@@ -240,7 +240,7 @@ func TestKeysMadeAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			if _, _, err := k.Make(t.Context(), 7, "another", []string{"stock:read"}, time.Hour, nil); err != nil && !errors.Is(err, ErrTooMany) {
+			if _, _, err := k.Derive(t.Context(), draw(), 7, "another", []string{"stock:read"}, time.Hour, nil); err != nil && !errors.Is(err, ErrTooMany) {
 				t.Error(err)
 			}
 		})
@@ -263,7 +263,7 @@ func TestKeysOfAHolder(t *testing.T) {
 		prefixes = append(prefixes, prefix)
 		places[k.at(prefix).Name] = true
 	}
-	if _, _, err := k.Make(t.Context(), 7, "one more", []string{"stock:read"}, time.Hour, nil); !errors.Is(err, ErrTooMany) {
+	if _, _, err := k.Derive(t.Context(), draw(), 7, "one more", []string{"stock:read"}, time.Hour, nil); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
 	k.make(t, 8, "stock:read")
@@ -332,7 +332,7 @@ func TestWhatNoKeyCanBe(t *testing.T) {
 		"two scopes in one": {"x", []string{"stock:read stock:write"}, time.Hour}, "no life": {"x", []string{"stock:read"}, time.Minute},
 		"for ever": {"x", []string{"stock:read"}, LifeMax + time.Second},
 	} {
-		if key, _, err := k.Make(t.Context(), 7, c.name, c.scopes, c.life, nil); !errors.Is(err, ErrForm) || key != "" {
+		if key, _, err := k.Derive(t.Context(), draw(), 7, c.name, c.scopes, c.life, nil); !errors.Is(err, ErrForm) || key != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -343,7 +343,7 @@ func TestWhatIsWrittenWithAKey(t *testing.T) {
 	t.Parallel()
 	k := newKeys(t)
 	fails := func(*sql.Tx, place.Place, string, bool) error { return fmt.Errorf("no: %w", stock.ErrNotApplied) }
-	if key, _, err := k.Make(t.Context(), 7, "x", []string{"stock:read"}, time.Hour, fails); err == nil || key != "" {
+	if key, _, err := k.Derive(t.Context(), draw(), 7, "x", []string{"stock:read"}, time.Hour, fails); err == nil || key != "" {
 		t.Errorf("made: %v", err)
 	}
 	if all, err := k.List(t.Context(), 7, 10); err != nil || len(all) != 0 {

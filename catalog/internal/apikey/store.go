@@ -115,28 +115,8 @@ func (k *Keys) check(name string, scopes []string, life time.Duration) error {
 // With is called in the transaction that makes a key, or ends it, so that it can be written down who did.
 type With func(tx *sql.Tx, p place.Place, prefix string, made bool) error
 
-// Make makes a key of a holder, and returns it: nobody can show it again. With may be nil.
-func (k *Keys) Make(ctx context.Context, holder int64, name string, scopes []string, life time.Duration, with With) (key config.Secret, prefix string, err error) {
-	if err := k.check(name, scopes, life); err != nil {
-		return "", "", err
-	}
-	if err := k.room(ctx, holder, PerHolderMax-1); err != nil {
-		return "", "", err
-	}
-	for range duplicatesMax {
-		key, prefix = draw().key()
-		if err = k.write(ctx, key, prefix, holder, name, scopes, life, with); db.Answer(err) != db.AnswerDuplicate {
-			break
-		}
-	}
-	if err != nil {
-		return "", "", err
-	}
-	return key, prefix, nil
-}
-
 // Derive makes the key that follows from a seed, which nobody else knows. Again it returns the same one, as long as that is good: so
-// a request whose answer was lost can be repeated. ErrMade says that the seed has made another key, or one that has ended.
+// a request whose answer was lost can be repeated, and nobody else can show it again. With may be nil. ErrMade says that the seed has made another key, or one that has ended.
 func (k *Keys) Derive(ctx context.Context, seed Seed, holder int64, name string, scopes []string, life time.Duration, with With) (secret config.Secret, key Key, err error) {
 	if err := k.check(name, scopes, life); err != nil {
 		return "", Key{}, err

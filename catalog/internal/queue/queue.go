@@ -5,6 +5,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -21,13 +22,15 @@ type Waiting struct {
 	Oldest time.Duration
 }
 
-// Source tells what waits, by the names of queues. A queue that it does not name is empty.
+// Source tells what waits, by the names of queues. A queue that it does not name is empty. With an error it tells what it has found all the same.
 type Source func(ctx context.Context) (map[string]Waiting, error)
 
 // Read adds up what a statement finds in each place: the name of a queue, how many cases wait in it, and since how many microseconds
-// the oldest does. The statement bounds what it counts, so that a look stays cheap while a crowd waits.
+// the oldest does. The statement bounds what it counts, so that a look stays cheap while a crowd waits. A place that is away does not keep the
+// others from being counted.
 func Read(ctx context.Context, places []place.Place, statement string, values ...any) (map[string]Waiting, error) {
 	all := map[string]Waiting{}
+	var faults []error
 	for _, p := range places {
 		here, err := place.Read(ctx, p, db.Never, func(from place.Conn) (map[string]Waiting, error) {
 			here := map[string]Waiting{}
@@ -41,14 +44,14 @@ func Read(ctx context.Context, places []place.Place, statement string, values ..
 			return here, err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("place %s: %w", p.Name, err)
+			faults = append(faults, fmt.Errorf("place %s: %w", p.Name, err))
 		}
 		for name, w := range here {
 			sum := all[name]
 			all[name] = Waiting{sum.Cases + w.Cases, max(sum.Oldest, w.Oldest)}
 		}
 	}
-	return all, nil
+	return all, errors.Join(faults...)
 }
 
 // Watch has the gauges of queues. It is safe for concurrent use.
@@ -72,14 +75,13 @@ func NewWatch(set *metrics.Set, names []string, sources ...Source) *Watch {
 	return w
 }
 
-// Look looks at all queues. Where it fails the gauges stay as they were.
+// Look looks at all queues. While a part of them cannot be seen, the gauges rise and do not fall: what was there may be there still.
 func (w *Watch) Look(ctx context.Context) error {
 	all := map[string]Waiting{}
+	var faults []error
 	for _, source := range w.sources {
 		found, err := source(ctx)
-		if err != nil {
-			return err
-		}
+		faults = append(faults, err)
 		for name, waiting := range found {
 			if w.gauges[name] == nil {
 				return fmt.Errorf("nobody knows a queue %q", name)
@@ -87,9 +89,14 @@ func (w *Watch) Look(ctx context.Context) error {
 			all[name] = waiting
 		}
 	}
+	fault := errors.Join(faults...)
 	for name, g := range w.gauges {
-		g.cases.Store(all[name].Cases)
-		g.oldest.Store(int64(all[name].Oldest))
+		seen := all[name]
+		if fault != nil {
+			seen = Waiting{max(seen.Cases, g.cases.Load()), max(seen.Oldest, time.Duration(g.oldest.Load()))}
+		}
+		g.cases.Store(seen.Cases)
+		g.oldest.Store(int64(seen.Oldest))
 	}
-	return nil
+	return fault
 }
