@@ -304,9 +304,9 @@ func TestTimesOfKinds(t *testing.T) {
 		if err := w.Writer().QueryRowContext(ctx, "SELECT TIMESTAMPDIFF(SECOND, NOW(3), due_at) FROM thing_tasks WHERE id = ?", task.ID).Scan(&lease); err != nil {
 			return err
 		}
-		w.exec("INSERT INTO effects VALUES (?, ?)", task.Name+" attempt", int64(time.Until(deadline).Minutes()))
-		w.exec("INSERT INTO effects VALUES (?, ?)", task.Name+" lease", lease/60)
-		return nil
+		_, err := w.Writer().ExecContext(ctx, "INSERT INTO effects VALUES (?, ?), (?, ?)",
+			task.Name+" attempt", int64(time.Until(deadline).Minutes()), task.Name+" lease", lease/60)
+		return err
 	}
 	w.start(Config{
 		Handlers: map[string]Handler{"short": left, "usual": left}, Timeout: 30 * time.Minute, TimeoutOf: map[string]time.Duration{"short": 10 * time.Minute},
