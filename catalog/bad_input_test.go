@@ -205,6 +205,7 @@ func (i *intruder) person(name, phone string) person {
 	c.change("POST", at+"/"+p.own["product_id"]+"/skus", p.token, name, `"1"`, smallShirt, "ok")
 	whole := c.shoot(shot{Method: "GET", Path: at + "/" + p.own["product_id"], Token: p.token, Want: "ok"})
 	p.own["sku_id"] = regexp.MustCompile(`"sku_id":"([0-9]+)"`).FindStringSubmatch(whole.Body)[1]
+	p.own["offer_id"] = c.text(c.write("POST", "/v1/sellers/"+p.own["seller_id"]+"/offers", p.token, name, offering(p.own["sku_id"]), "ok"), "offer_id")
 	i.make(&p, func(o operation) bool {
 		return strings.Contains(o.Roles, "shopper") || strings.Contains(o.Roles, "seller_")
 	})

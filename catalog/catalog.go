@@ -23,6 +23,7 @@ import (
 	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
+	"sluice/catalog/offer"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
 	"sluice/core/auth"
@@ -39,7 +40,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema()}
 }
 
 // Node is a running shop.
@@ -56,6 +57,7 @@ type Node struct {
 	ended     *auth.Ended // sessions
 	sellers   *seller.Sellers
 	products  *product.Products
+	offers    *offer.Offers
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -172,7 +174,8 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess, Sender: sender, Metrics: n.set,
 	})
 	n.products = product.New(product.Config{Databases: n.databases, Sellers: n.sellers, Now: time.Now})
-	n.accounts.Keep(n.assess, n.sellers, n.products)
+	n.offers = offer.New(offer.Config{Databases: n.databases, Sellers: n.sellers, Goods: n.products})
+	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil
@@ -208,7 +211,8 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("rules of assessments", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "read the rules of assessments", rulesPause, n.assess.Reload)
 	})
-	queues := queue.NewWatch(n.set, slices.Concat(assess.Queues, seller.Queues, product.Queues), n.assess.Backlog, n.sellers.Backlog, n.products.Backlog)
+	queues := queue.NewWatch(n.set, slices.Concat(assess.Queues, seller.Queues, product.Queues, offer.Queues),
+		n.assess.Backlog, n.sellers.Backlog, n.products.Backlog, n.offers.Backlog)
 	background.Run("queues of people", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "look at the queues of people", queuesPause, queues.Look)
 	})
@@ -229,7 +233,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts, n.assess, n.sellers, n.products), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
+		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

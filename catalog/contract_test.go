@@ -48,6 +48,9 @@ var unreached = map[string][]string{
 	"addSKU": {"outcome_unknown", "in_progress"}, "changeSKU": {"outcome_unknown", "in_progress"}, "restoreProduct": {"outcome_unknown", "in_progress"}, "overruleProduct": {"outcome_unknown", "in_progress"}, "decideProduct": {"outcome_unknown", "in_progress"},
 	"claimProduct": {"outcome_unknown", "in_progress", "mismatch"},
 
+	"makeOffer": {"outcome_unknown", "in_progress"}, "changeOffer": {"outcome_unknown", "in_progress"}, "moveOffer": {"outcome_unknown", "in_progress"},
+	"overruleOffer": {"outcome_unknown", "in_progress"}, "decideOffer": {"outcome_unknown", "in_progress"}, "claimOffer": {"outcome_unknown", "in_progress", "mismatch"},
+
 	// Another request with the same key must be under way, too.
 	"changeProfile": {"outcome_unknown", "in_progress"},
 	"addAddress":    {"outcome_unknown", "in_progress"},
@@ -72,6 +75,7 @@ type contract struct {
 	sellers            []shot // of all operations of sellers
 	outside            outside
 	goods              *goods
+	market             *market
 }
 
 type shot = contracttest.Shot
@@ -79,7 +83,7 @@ type shot = contracttest.Shot
 func newContract(t *testing.T, in layout) *contract {
 	t.Helper()
 	c := &contract{shop: newShopIn(t, in)}
-	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 100
+	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 300 // a key calls each operation
 	c.cfg.Messages.Inbox = true
 	c.cfg.Messages.PerRecipient, c.cfg.Messages.PerAddress = 50, 500 // all ask from one address
 	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
@@ -138,6 +142,7 @@ func (c *contract) exercise() {
 	c.asks("127.0.0.1")
 	c.exerciseProducts()
 	c.exerciseGoods()
+	c.exerciseOffers()
 	c.exerciseEverywhere()
 	for _, s := range []shot{
 		{Method: "GET", Path: "/v1/audit", Token: c.admin},
@@ -320,7 +325,7 @@ func (c *contract) exerciseEverywhere() {
 	})
 	hasty := c.token(77, auth.RoleShopper)
 	for i := 0; c.shoot(shot{Method: "GET", Path: "/v1/me", Token: hasty}).Code() != "rate_limited"; i++ {
-		if i > 200 {
+		if i > c.cfg.BurstPerUser {
 			c.t.Fatal("a user has no limit")
 		}
 	}
@@ -359,6 +364,7 @@ func (c *contract) exerciseOutage() {
 		c.shoot(s)
 	}
 	c.exerciseFactorsOutage(c.token(8, auth.RoleShopper))
+	c.market.exerciseOffersOutage()
 	c.goods.exerciseGoodsOutage()
 	c.exerciseProductsOutage()
 	c.exerciseSellersOutage()

@@ -136,6 +136,20 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/product_reviews/{product_id}/claim":                         reviewers,
 	"POST /v1/product_reviews/{product_id}/decision":                      reviewers,
 
+	"GET /v1/sellers/{seller_id}/offers":                  readers,
+	"POST /v1/sellers/{seller_id}/offers":                 people,
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}":       readers,
+	"PUT /v1/sellers/{seller_id}/offers/{offer_id}":       people,
+	"PUT /v1/sellers/{seller_id}/offers/{offer_id}/stage": people,
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves": readers,
+	"GET /v1/offers":                             everyRole,
+	"GET /v1/offers/{offer_id}":                  everyRole,
+	"PUT /v1/offers/{offer_id}/stage":            {auth.RoleAdmin, web.RoleOps},
+	"GET /v1/offer_reviews":                      {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"GET /v1/offer_reviews/{offer_id}":           {auth.RoleAdmin, web.RoleSupport, web.RoleOps},
+	"POST /v1/offer_reviews/{offer_id}/claim":    reviewers,
+	"POST /v1/offer_reviews/{offer_id}/decision": reviewers,
+
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
 	"PATCH /v1/me/profile":                 {auth.RoleShopper},
@@ -162,6 +176,7 @@ var proved = []string{
 	"POST /v1/sellers/{seller_id}/invitations", "POST /v1/sellers/{seller_id}/transfer/acceptance", "PUT /v1/sellers/{seller_id}/transfer",
 	"POST /v1/assessments/{assessment_id}/decision", "POST /v1/seller_reviews/{seller_id}/decision", "PUT /v1/sellers/{seller_id}/state",
 	"POST /v1/product_reviews/{product_id}/decision", "PUT /v1/products/{product_id}/stage",
+	"POST /v1/offer_reviews/{offer_id}/decision", "PUT /v1/offers/{offer_id}/stage",
 	"POST /v1/sellers/{seller_id}/webhooks", "POST /v1/sellers/{seller_id}/webhooks/{webhook_id}/secret", "PUT /v1/sellers/{seller_id}/webhooks/{webhook_id}",
 }
 
@@ -174,6 +189,10 @@ var neededOfKeys = map[string]string{
 	"GET /v1/sellers/{seller_id}/products":                       "products:read",
 	"GET /v1/sellers/{seller_id}/products/{product_id}":          "products:read",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/versions": "products:read",
+
+	"GET /v1/sellers/{seller_id}/offers":                  "offers:read",
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}":       "offers:read",
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves": "offers:read",
 }
 
 // live are the reads that want a session which lives as of now, literally too: all that shows what is personal.
@@ -182,6 +201,8 @@ var live = []string{
 	"GET /v1/me/sessions", "GET /v1/me/sign_ins", "GET /v1/me/totp", "GET /v1/seller_reviews", "GET /v1/seller_reviews/{seller_id}",
 	"GET /v1/sellers/{seller_id}/acts", "GET /v1/sellers/{seller_id}/api_keys", "GET /v1/sellers/{seller_id}/application",
 	"GET /v1/sellers/{seller_id}/invitations", "GET /v1/sellers/{seller_id}/members", "GET /v1/sellers/{seller_id}/transfer",
+	"GET /v1/offer_reviews", "GET /v1/offer_reviews/{offer_id}", "GET /v1/sellers/{seller_id}/offers", "GET /v1/sellers/{seller_id}/offers/{offer_id}",
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves",
 	"GET /v1/product_reviews", "GET /v1/product_reviews/{product_id}", "GET /v1/sellers/{seller_id}/products", "GET /v1/sellers/{seller_id}/products/{product_id}",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/versions",
 	"GET /v1/sellers/{seller_id}/webhooks", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries",
@@ -201,7 +222,7 @@ func (s *shop) call(o catalog.Allowed, token string) int {
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
 		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size", "{webhook_id}", noWebhook, "{event_id}", noEvent,
-		"{product_id}", noProduct, "{locale}", "en", "{sku_id}", "4096")
+		"{product_id}", noProduct, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer)
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -97,6 +97,9 @@ var tables = map[string]access{
 	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
 	// Those that each package of the shop has: the statements are made with the name of the owner.
 	"account_outbox": {}, "account_versions": {}, "account_tasks": {}, "account_schedule": {}, "account_replays": {},
+	"offers":       {reads: []string{"catalog/offer"}, writes: []string{"catalog/offer"}},
+	"offer_moves":  {reads: []string{"catalog/offer"}, writes: []string{"catalog/offer"}},
+	"offer_outbox": {}, "offer_versions": {}, "offer_tasks": {}, "offer_schedule": {}, "offer_replays": {},
 	"product_outbox": {}, "product_versions": {}, "product_tasks": {}, "product_schedule": {}, "product_replays": {},
 	"seller_outbox": {}, "seller_versions": {}, "seller_tasks": {}, "seller_schedule": {}, "seller_replays": {},
 	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},

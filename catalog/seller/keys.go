@@ -25,6 +25,8 @@ const (
 
 	// ScopeProducts is for what the seller sells. Package product has it.
 	ScopeProducts = "products:read"
+	// ScopeOffers is for its offers. Package offer has it.
+	ScopeOffers = "offers:read"
 )
 
 const (

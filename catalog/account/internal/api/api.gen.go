@@ -508,6 +508,9 @@ type NewUser struct {
 	Region Region `json:"region"`
 }
 
+// OfferID defines model for OfferID.
+type OfferID = ids.Offer
+
 // Password defines model for Password.
 type Password = string
 

@@ -120,6 +120,9 @@ type Limit = web.Limit
 // Locale A language, and where it is spoken.
 type Locale = string
 
+// OfferID defines model for OfferID.
+type OfferID = ids.Offer
+
 // ProductID defines model for ProductID.
 type ProductID = ids.Product
 

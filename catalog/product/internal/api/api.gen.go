@@ -348,6 +348,9 @@ type NewSKU struct {
 // NoBrandID Absent, or null, if it has none.
 type NoBrandID = ids.Brand
 
+// OfferID defines model for OfferID.
+type OfferID = ids.Offer
+
 // OptionChoices Choices by the codes of options.
 type OptionChoices map[string]Word
 

@@ -51,6 +51,7 @@ const (
 // Defines values for KeyScope.
 const (
 	MembersRead  KeyScope = "members:read"
+	OffersRead   KeyScope = "offers:read"
 	ProductsRead KeyScope = "products:read"
 	SellerRead   KeyScope = "seller:read"
 )
@@ -471,6 +472,9 @@ type NewWebhook struct {
 	Version   int       `json:"version"`
 	WebhookID WebhookID `json:"webhook_id"`
 }
+
+// OfferID defines model for OfferID.
+type OfferID = ids.Offer
 
 // OfferTo defines model for OfferTo.
 type OfferTo struct {
