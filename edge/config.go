@@ -16,6 +16,7 @@ import (
 	"sluice/core/limit"
 	"sluice/core/redis"
 	"sluice/core/stock"
+	"sluice/edge/front"
 )
 
 // Where shoppers may hold and buy.
@@ -31,6 +32,7 @@ type Config struct {
 	MySQL    db.Config      `embed:""`
 	Kafka    kafka.Config   `embed:""`
 	Stock    config.Stock   `embed:""`
+	Catalog  front.Config   `embed:""`
 	Ops      config.Ops     `embed:"" set:"ops_listen=127.0.0.1:9180"`
 
 	Listen  string `name:"listen" env:"SLUICE_LISTEN" group:"Edge" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
@@ -84,6 +86,7 @@ func (c Config) Validate() error {
 	f.Include(c.MySQL.Validate())
 	f.Include(c.Kafka.Validate())
 	f.Include(c.Stock.Validate())
+	f.Include(c.Catalog.Validate())
 	f.Include(c.Ops.Validate())
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 		f.Add("listen", fmt.Sprintf("%q", c.Listen), "host:port")

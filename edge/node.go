@@ -29,6 +29,7 @@ import (
 	"sluice/core/vetting"
 	"sluice/edge/batch"
 	"sluice/edge/cells"
+	"sluice/edge/front"
 	"sluice/edge/internal/api"
 	"sluice/edge/internal/conns"
 	"sluice/edge/localstore"
@@ -59,6 +60,7 @@ type Node struct {
 	screened  *screen.Registered
 	shoppers  *auth.Shoppers // nil: only the keys of the file sign tokens
 	ended     *auth.Ended    // sessions of the shop
+	front     *front.Front   // nil: the catalog has its own address
 
 	api      *api.API
 	listener *conns.Listener
@@ -185,6 +187,9 @@ func (n *Node) startBackground(ctx context.Context) error {
 	background.Run("marks", n.marks.run)
 	background.Run("known SKUs", n.known.Run)
 	n.followShop(ctx, background)
+	if err := n.serveCatalog(background); err != nil {
+		return err
+	}
 	background.Run("lost cells", open.After(n.newLostWatch().run))
 	background.Run("registered users", open.After(n.screened.Run))
 	background.Run("registrations", open.After(n.keepUsers))

@@ -54,6 +54,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.shoppers, Ended: n.ended,
 		}),
+		Front: n.front,
 		Users: limits.users, Addresses: limits.addresses,
 		SalesOnly:   n.cfg.ShoppersHold == holdInSales,
 		Between:     n.cfg.Between,

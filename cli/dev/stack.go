@@ -231,6 +231,7 @@ func (s *stack) startRoles(ctx context.Context) error {
 	}
 	s.parts.Later("stop catalog", drain(s.catalog.Shutdown))
 	s.cfg.ShopKeysURL = "http://" + s.catalog.Addr() + "/.well-known/jwks.json"
+	s.cfg.Catalog.URL = "http://" + s.catalog.Addr()
 	if s.edge, err = edge.Start(ctx, s.cfg, s.log.With("role", "edge")); err != nil {
 		return fmt.Errorf("start edge: %w", err)
 	}

@@ -14,13 +14,13 @@ import (
 
 // units are the words that a name may end with: what Prometheus calls base units, and things that are counted.
 var units = strings.Fields(`seconds bytes ratio info
-	attempts calls cases cells connections edges entries events failures lookups messages partitions requests reservations rows
+	answers attempts calls cases cells connections edges entries events failures lookups messages partitions requests reservations rows
 	baskets batches bases errors faults files findings false_positives gaps generations letters moves openings panics reads resets retries rounds sales sessions sweeps tasks units users verdicts webhooks workers`)
 
 func TestFamiliesFollowTheirRule(t *testing.T) {
 	t.Parallel()
 	// None of a SKU, or of a user: their values are words of fixed sets, addresses of servers, or names of databases and of providers in a file.
-	labels := strings.Fields("act op script verdict kind channel route outcome reader reason from ack state node server database owner provider queue fault class type direction sweep table version commit go")
+	labels := strings.Fields("act op script verdict kind channel route outcome reader reason from ack state node server database owner provider queue fault class type topic direction sweep table version commit go")
 	name := regexp.MustCompile(`^sluice_(core|edge|persister|catalog)_[a-z_]+$`)
 	var before string
 	for _, f := range telemetry.Families() {

@@ -95,7 +95,8 @@ func (a *API) admitAddress(r *request) error {
 	if a.Addresses == nil {
 		return nil
 	}
-	r.addressAllowance = a.Addresses.Allow(a.clientOf(r), r.now)
+	r.client = a.clientOf(r)
+	r.addressAllowance = a.Addresses.Allow(r.client, r.now)
 	return limited(r.addressAllowance)
 }
 

@@ -22,6 +22,7 @@ import (
 	"sluice/core/problem"
 	"sluice/core/stock"
 	"sluice/edge/batch"
+	"sluice/edge/front"
 )
 
 // Decider decides one request, or some of one partition that belong together, and returns when they are decided and
@@ -80,6 +81,7 @@ type Parts struct {
 	Registered    Registered
 	Transfer      func(ctx context.Context, t stock.TransferRequest) (replayed bool, err error)
 	Tokens        *auth.Verifier
+	Front         *front.Front // nil: the catalog has its own address
 
 	Users     *limit.Limiter[int64]      // nil: no limit
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
@@ -180,6 +182,12 @@ func New(parts Parts) *API {
 	on("POST", "/admin/v1/sales/{sale_id}/fill", "sale_fill", func(r *request) error { return a.moveStock(r, operate.FillSale) })
 	on("POST", "/admin/v1/sales/{sale_id}/empty", "sale_empty", func(r *request) error { return a.moveStock(r, operate.EmptySale) })
 	on("POST", "/admin/v1/sales/{sale_id}/registrations", "sale_register", a.register)
+	if a.Front != nil {
+		cacheControl := a.Front.CacheControl()
+		for _, route := range front.Routes() {
+			on("GET", route.Path, route.Name, func(r *request) error { return a.readCatalog(r, route, cacheControl) }, route.Query...)
+		}
+	}
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
 	a.refuseBeside()

@@ -17,6 +17,8 @@ type head struct {
 	contentType     []byte
 	contentEncoding []byte
 	forwardedFor    []byte // all lines, joined by commas
+	noneMatch       []byte
+	readAfter       []byte
 
 	seen headers
 }
@@ -31,6 +33,8 @@ const (
 	seenContentLength
 	seenTransferEncoding
 	seenForwardedFor
+	seenNoneMatch
+	seenReadAfter
 )
 
 // read reads the header of a request. It fails if two readers could read the header differently.
@@ -82,6 +86,15 @@ func (h *head) field(line []byte) error {
 		if equalFold(name, "authorization") {
 			h.authorization = value
 			return h.once(seenAuthorization)
+		}
+		if equalFold(name, "if-none-match") {
+			h.noneMatch = value
+			return h.once(seenNoneMatch)
+		}
+	case len("Read-After"):
+		if equalFold(name, "read-after") {
+			h.readAfter = value
+			return h.once(seenReadAfter)
 		}
 	case len("Content-Length"):
 		if equalFold(name, "content-length") {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"sluice/core/problem"
 	"sluice/core/telemetry"
+	"sluice/edge/front"
 )
 
 // meter counts requests by route and outcome.
@@ -37,7 +39,7 @@ func (m *meter) route(name string) *routeMeter {
 			seconds:  telemetry.Seconds(m.set, fmt.Sprintf(`sluice_edge_http_request_duration_seconds{route=%q}`, name)),
 			refusals: make(map[*problem.Kind]*counter),
 		}
-		for _, kind := range problem.Kinds() {
+		for _, kind := range slices.Concat(problem.Kinds(), front.Kinds()) {
 			r.refusals[kind] = new(counter)
 		}
 		m.routes[name] = r

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,7 @@ type serving struct {
 
 	counted                         bool // against the limits that it has
 	userAllowance, addressAllowance limit.Allowance
+	client                          netip.Addr // as limits count it; invalid: nobody has looked
 
 	replayed bool // answerWrite sets it: the answer repeats an earlier one, and says so
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ func TestEndForgetsTheRequest(t *testing.T) {
 	r.begin(&fasthttp.RequestCtx{}, time.Unix(1, 0), &ids)
 	r.head, r.who, r.counted = head{contentType: []byte("x")}, auth.Identity{Subject: 7}, true
 	r.userAllowance, r.addressAllowance = limit.Allowance{OK: true}, limit.Allowance{OK: true}
+	r.client = netip.IPv6Loopback()
 	r.answerWrite(fasthttp.StatusOK, true, []byte("{}"))
 	of := reflect.ValueOf(&r.serving).Elem()
 	for i := range of.NumField() {
