@@ -53,6 +53,7 @@ type root struct {
 	Migrate command.Migrate `cmd:"" help:"Bring MySQL's schema and Kafka's topic up to date."`
 	Grants  command.Grants  `cmd:"" help:"Print the SQL that gives MySQL accounts the rights of their roles."`
 	Dev     dev.Command     `cmd:"" help:"Run everything on this machine, with sample data."`
+	Seed    command.Seed    `cmd:"" help:"Fill the shop with the goods of a demo shop."`
 
 	Stock struct {
 		Load     command.StockLoad     `cmd:"" help:"Load SKUs from CSV or JSON lines."`

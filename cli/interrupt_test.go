@@ -35,6 +35,8 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 	d.run("catalog", "migrate").want(command.ExitDone)
 	keys := filepath.Join(t.TempDir(), "vault.json")
 	d.run("catalog", "vault", "keygen", "--out", keys).want(command.ExitDone)
+	secret := filepath.Join(t.TempDir(), "account.secret")
+	d.run("catalog", "keys", "create", "--signing-keys-file", secret+".keys", "--account-secret-file", secret).want(command.ExitDone)
 	w := newWaits(t, d)
 
 	const id = "000000000000000000000000000000aa"
@@ -54,7 +56,7 @@ func TestInterruptedCommandsSaySo(t *testing.T) {
 		"bench run": "--addr=http://127.0.0.1:1 --sku=5 --users=1 --tokens=" + tokens, "restore": "--yes", "doctor": "", "migrate": "", "catalog migrate": "",
 		"catalog vault rewrap": "--vault-key-file " + keys, "catalog vault status": "--vault-key-file " + keys, "catalog vault drop": "7 --yes --vault-key-file " + keys,
 		"catalog tasks list": "", "catalog tasks repeat": "account/shop/1 --reason x --yes", "catalog tasks drop": "account/shop/1 --reason x --yes",
-		"audit verify": "", "audit search": "", "audit export": "",
+		"seed": "--yes --account-secret-file " + secret, "audit verify": "", "audit search": "", "audit export": "",
 	}
 	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
 	interrupt := func(tables []string, words, values string, s syscall.Signal) {

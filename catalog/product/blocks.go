@@ -53,20 +53,29 @@ func (p *Products) drawProduct(ctx context.Context, in shard.Shard) (ids.Product
 	if id, ok := p.blocks.take(in.Number); ok {
 		return id, nil
 	}
-	first, last := shard.ProductsOf(in.Number)
-	at := p.databases.At(in)
-	done, err := at.In(at.Writer()).ExecContext(ctx, takeBlock, in.Number, int64(first), blockSize, blockSize)
+	of, err := p.takeBlock(ctx, in, blockSize)
 	if err != nil {
-		return 0, db.WriteError("take a block of ids", err)
-	}
-	next, err := done.LastInsertId()
-	if err != nil {
-		return 0, fmt.Errorf("take a block of ids: %w: %w", stock.ErrNotApplied, err)
-	}
-	of := block{ids.Product(next), ids.Product(next) + blockSize}
-	if of.next < first || of.end > last+1 {
-		return 0, fmt.Errorf("take a block of ids: %w: %s has none left", stock.ErrNotApplied, in)
+		return 0, err
 	}
 	p.blocks.put(in.Number, block{of.next + 1, of.end})
 	return of.next, nil
+}
+
+// takeBlock takes so many ids that nobody else gets.
+func (p *Products) takeBlock(ctx context.Context, in shard.Shard, size int) (block, error) {
+	first, last := shard.ProductsOf(in.Number)
+	at := p.databases.At(in)
+	done, err := at.In(at.Writer()).ExecContext(ctx, takeBlock, in.Number, int64(first), size, size)
+	if err != nil {
+		return block{}, db.WriteError("take a block of ids", err)
+	}
+	next, err := done.LastInsertId()
+	if err != nil {
+		return block{}, fmt.Errorf("take a block of ids: %w: %w", stock.ErrNotApplied, err)
+	}
+	of := block{ids.Product(next), ids.Product(next + int64(size))}
+	if of.next < first || of.end > last+1 {
+		return block{}, fmt.Errorf("take a block of ids: %w: %s has none left", stock.ErrNotApplied, in)
+	}
+	return of, nil
 }

@@ -33,7 +33,9 @@ const (
 
 	// Moves are kept: they say who let shoppers see a product, and why.
 	deleteChanges = "DELETE FROM product_changes__ WHERE product_id = ? AND version <= ? AND part <> 'stage'"
-	insertChange  = "INSERT INTO product_changes__ (product_id, version, part, was, became, at, actor, reason) VALUES (?, ?, ?, ?, ?, NOW(3), ?, ?)"
+	insertChanges = "INSERT INTO product_changes__ (product_id, version, part, was, became, at, actor, reason) VALUES "
+	changeRow     = "(?, ?, ?, ?, ?, NOW(3), ?, ?)"
+	insertChange  = insertChanges + changeRow
 )
 
 // skusMax is how many SKUs a product has, with the archived ones. The ids of products have room for more.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/alecthomas/kong"
 
@@ -21,6 +22,8 @@ type ShopBooks struct {
 	MySQL  place.MySQL  `embed:""`
 	Places place.Config `embed:""`
 	Dev    DevFile      `embed:""`
+
+	devDir string // directory of the development stack, if it is that
 }
 
 // Validate joins all faults.
@@ -30,7 +33,7 @@ func (b *ShopBooks) Validate() error { return b.Places.Check(db.Config(b.MySQL))
 func (b *ShopBooks) BeforeApply(k *kong.Context, c *Console) error {
 	found, err := b.Dev.fill(k, b.MySQL.DSN != "", func(d *DevStack) {
 		c.Notef("using the development stack of %s", d.path)
-		b.MySQL.DSN = config.Secret(d.MySQLDSN)
+		b.MySQL.DSN, b.devDir = config.Secret(d.MySQLDSN), filepath.Dir(d.path)
 	})
 	if err == nil && !found {
 		c.Notef("no address is given, and no development stack runs here")

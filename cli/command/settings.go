@@ -27,6 +27,9 @@ func (SigningKeys) Texts() config.Texts { return texts }
 func (CatalogKeysCreate) Texts() config.Texts { return texts }
 
 // Texts are those of the group.
+func (Seed) Texts() config.Texts { return texts }
+
+// Texts are those of the group.
 func (Drain) Texts() config.Texts { return texts }
 
 // Texts are those of the group.

@@ -44,8 +44,8 @@ type Command struct {
 // Help is called by kong.
 func (Command) Help() string {
 	return `Starts a private redis-server and mariadbd, an embedded Kafka-protocol broker, an edge, a persister and the shop, with
-data under .sluice; loads a small sample catalog if there is no stock at all; prints the addresses, a demo token, and
-three curl lines to try. Ctrl-C stops everything it started; the next run finds its data again.
+data under .sluice; loads a little stock if there is none at all, and gives the shop the goods of a demo if it has no
+product; prints the addresses, a demo token, and three curl lines to try. Ctrl-C stops everything it started; the next run finds its data again.
 
 The other commands find the stack by themselves while it runs, by .sluice/dev.json.
 

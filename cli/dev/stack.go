@@ -70,7 +70,7 @@ func (s *stack) start(ctx context.Context) error {
 	if err := removeDevFile(s.dir); err != nil {
 		return err
 	}
-	return s.parts.Start(ctx, s.chooseAddresses, s.checkRoom, s.startServers, s.configure, s.migrate, s.loadSample, s.startRoles,
+	return s.parts.Start(ctx, s.chooseAddresses, s.checkRoom, s.startServers, s.configure, s.migrate, s.loadSample, s.seedShop, s.startRoles,
 		s.startPage, s.issueTokens, s.writeDevFile)
 }
 
@@ -196,7 +196,17 @@ func (s *stack) migrate(ctx context.Context) (err error) {
 	return outbox.CreateTopic(ctx, k.Brokers, k.Topic, k.Partitions, k.Replication)
 }
 
-func (s *stack) migrateShop(ctx context.Context) (err error) {
+func (s *stack) migrateShop(ctx context.Context) error {
+	return s.withShop(func(shop catalog.Config, databases *place.Databases) error {
+		if err := databases.Migrate(ctx, catalog.Schemas(), place.Quiet); err != nil {
+			return err
+		}
+		return catalog.CreateTopics(ctx, shop.Kafka)
+	})
+}
+
+// withShop does something with the databases of the shop.
+func (s *stack) withShop(do func(catalog.Config, *place.Databases) error) error {
 	shop, err := s.command.catalogConfig(&s.cfg, s.shopAddr, s.shopOps)
 	if err != nil {
 		return err
@@ -205,11 +215,7 @@ func (s *stack) migrateShop(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, databases.Close()) }()
-	if err := databases.Migrate(ctx, catalog.Schemas(), place.Quiet); err != nil {
-		return err
-	}
-	return catalog.CreateTopics(ctx, shop.Kafka)
+	return errors.Join(do(shop, databases), databases.Close())
 }
 
 // startRoles starts the edge, the persister and the shop, and waits until all are ready.

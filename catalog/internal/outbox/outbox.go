@@ -63,7 +63,7 @@ var (
 
 // Outbox is the outbox of an owner in a place.
 type Outbox struct {
-	next, insert, list, order, remove, stand, versions string
+	next, insert, begin, events, list, order, remove, stand, versions string
 }
 
 // Of returns the outbox of an owner. The suffix is that of the place.
@@ -74,6 +74,8 @@ func Of(owner, suffix string) Outbox {
 		next: "INSERT INTO " + versions + " (topic, aggregate_id, version) VALUES (?, ?, LAST_INSERT_ID(1)) " +
 			"ON DUPLICATE KEY UPDATE version = LAST_INSERT_ID(version + 1)",
 		insert: "INSERT INTO " + events + " (topic, aggregate_id, version, event_id, type, at, data) VALUES (?, ?, ?, ?, ?, NOW(3), ?)",
+		begin:  "INSERT INTO " + versions + " (topic, aggregate_id, version) VALUES ",
+		events: "INSERT INTO " + events + " (topic, aggregate_id, version, event_id, type, at, data) VALUES ",
 		list:   "SELECT id, aggregate_id, version, event_id, type, at, data FROM " + events + " WHERE topic = ?",
 		order:  " ORDER BY id LIMIT ?",
 		remove: "DELETE FROM " + events + " WHERE id IN (",
@@ -115,6 +117,43 @@ func (o Outbox) Record(ctx context.Context, tx *sql.Tx, topic, aggregate, kind s
 		return Event{}, db.WriteError("append event", err)
 	}
 	return e, nil
+}
+
+// First is the first event of an aggregate.
+type First struct {
+	Aggregate string
+	Data      any
+}
+
+// firstsMax bounds what a statement takes.
+const firstsMax = 1000
+
+// Begin writes the first events of up to 1,000 aggregates that have none. It is Append for many at once.
+func (o Outbox) Begin(ctx context.Context, tx *sql.Tx, topic, kind string, of []First) error {
+	if len(of) == 0 || len(of) > firstsMax || !topicForm.MatchString(topic) || !wordForm.MatchString(kind) {
+		return fmt.Errorf("append %d events: topic %.40q or type %.80q: %w", len(of), topic, kind, stock.ErrNotApplied)
+	}
+	var versions, events []any
+	for _, f := range of {
+		text, err := json.Marshal(f.Data)
+		if err != nil {
+			return fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
+		}
+		if len(text) > dataBytesMax || !aggregateForm.MatchString(f.Aggregate) {
+			return fmt.Errorf("append event: %w: aggregate %.80q with %d bytes of data", stock.ErrNotApplied, f.Aggregate, len(text))
+		}
+		versions = append(versions, topic, f.Aggregate)
+		events = append(events, topic, f.Aggregate, DrawID(), kind, text)
+	}
+	for _, part := range []struct {
+		head, row string
+		values    []any
+	}{{o.begin, "(?, ?, 1)", versions}, {o.events, "(?, ?, 1, ?, ?, NOW(3), ?)", events}} {
+		if _, err := tx.ExecContext(ctx, part.head+strings.TrimSuffix(strings.Repeat(part.row+", ", len(of)), ", "), part.values...); err != nil {
+			return db.WriteError("append events", err)
+		}
+	}
+	return nil
 }
 
 // DrawID draws one of 2^63 ids.
