@@ -3,12 +3,11 @@ package product
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"sluice/catalog/account/audit"
 	"sluice/catalog/internal/outbox"
@@ -20,8 +19,8 @@ import (
 )
 
 const (
-	loadProducts = "INSERT INTO products__ (product_id, seller_id, stage, version, category_id, brand_id, content, made_at) VALUES "
-	productRow   = "(?, ?, ?, ?, ?, ?, ?, NOW(3))"
+	loadProducts = "INSERT INTO products__ (product_id, seller_id, stage, category_id, brand_id, content, made_at) VALUES "
+	productRow   = "(?, ?, ?, ?, ?, ?, NOW(3))"
 	loadTexts    = "INSERT INTO product_texts__ (product_id, locale, title, description) VALUES "
 	textRow      = "(?, ?, ?, ?)"
 	loadSKUs     = "INSERT INTO product_skus__ (product_id, n, state, seller_code, options, grams, length_mm, width_mm, height_mm) VALUES "
@@ -40,13 +39,10 @@ type Good struct {
 // LoadMax is how many products are loaded in one transaction.
 const LoadMax = 500
 
-// loadedBy are the moves of a product that is loaded. Its first version has all that it is.
-var loadedBy = []Stage{StageDraft, StageInReview, StageApproved, StageListed}
-
 // Load writes up to LoadMax products that shoppers see at once, into the range of one logical shard, and returns their ids and how many rows
 // that took. Nobody reviews them: it is for demo shops and load tests, in which nobody wants to make a million products one by one. It
-// refuses what could not be listed, and its rows are those that the moves of a product leave behind, with one event each. Sellers are
-// not asked: the caller has them.
+// refuses what could not be listed. The first version of each has all that it is, with its event. Sellers are not asked: the caller has
+// them.
 func (p *Products) Load(ctx context.Context, by audit.Author, number uint16, goods []Good) (made []ids.Product, rows int, err error) {
 	if len(goods) == 0 || len(goods) > LoadMax {
 		return nil, 0, fmt.Errorf("load products: %w: want 1 to %d at once, not %d", stock.ErrNotApplied, LoadMax, len(goods))
@@ -138,24 +134,21 @@ func (l *loading) add(by audit.Author, id ids.Product, g *Good) error {
 	if err != nil {
 		return err
 	}
-	change := func(version int, part Part, before, after jsontext.Value) {
-		was := any(nil)
-		if before != nil {
-			was = []byte(before)
-		}
-		l.changes.add(id, version, part, was, []byte(after), by.Actor, "")
+	first := func(part Part, value any) error {
+		after, err := store(value)
+		l.changes.add(id, 1, part, nil, []byte(after), by.Actor, "")
+		return err
 	}
-	listed := len(loadedBy)
-	l.products.add(id, g.Seller, StageListed, listed, g.Category, brandOrNull(g.Brand), []byte(content))
-	change(1, PartContent, nil, content)
+	l.products.add(id, g.Seller, StageListed, g.Category, brandOrNull(g.Brand), []byte(content))
+	if err := errors.Join(first(PartContent, g.Content), first(PartStage, StageListed)); err != nil {
+		return err
+	}
 	for _, locale := range slices.Sorted(maps.Keys(g.Texts)) {
 		text := g.Texts[locale]
 		l.texts.add(id, locale, text.Title, text.Description)
-		after, err := store(text)
-		if err != nil {
+		if err := first(Part(partText+locale), text); err != nil {
 			return err
 		}
-		change(1, Part(partText+locale), nil, after)
 	}
 	for _, sku := range g.SKUs {
 		options, err := store(sku.Options)
@@ -163,22 +156,9 @@ func (l *loading) add(by audit.Author, id ids.Product, g *Good) error {
 			return err
 		}
 		l.skus.add(id, sku.N, sku.State, sku.Code, []byte(options), sku.Grams, sku.Size.Length, sku.Size.Width, sku.Size.Height)
-		after, err := store(sku)
-		if err != nil {
+		if err := first(Part(fmt.Sprint(partSKU, sku.N)), sku); err != nil {
 			return err
 		}
-		change(1, Part(fmt.Sprint(partSKU, sku.N)), nil, after)
-	}
-	for i, to := range loadedBy[1:] {
-		before, err := store(loadedBy[i])
-		if err != nil {
-			return err
-		}
-		after, err := store(to)
-		if err != nil {
-			return err
-		}
-		change(i+2, PartStage, before, after)
 	}
 	l.events = append(l.events, outbox.First{Aggregate: id.String(), Data: productEvent{g.Seller, StageListed, g.Category, g.Brand}})
 	return nil
