@@ -9,6 +9,7 @@ import (
 	"sluice/catalog/internal/work"
 	"sluice/catalog/notify"
 	"sluice/catalog/offer"
+	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
 	"sluice/core/kafka"
@@ -16,13 +17,13 @@ import (
 )
 
 // owners are the packages of the shop, with what each does besides answering.
-func owners(accounts *account.Accounts, messages *notify.Messages, sellers *seller.Sellers, products *product.Products, offers *offer.Offers) []work.Owner {
-	return []work.Owner{accounts.Work(), messages.Work(), sellers.Work(), products.Work(), offers.Work()}
+func owners(accounts *account.Accounts, messages *notify.Messages, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing) []work.Owner {
+	return []work.Owner{accounts.Work(), messages.Work(), sellers.Work(), products.Work(), offers.Work(), pricing.Work()}
 }
 
 // Topics are those of the shop's events.
 func Topics() (all []string) {
-	for _, o := range owners(nil, nil, nil, nil, nil) { // nobody does their work
+	for _, o := range owners(nil, nil, nil, nil, nil, nil) { // nobody does their work
 		all = append(all, o.Topics...)
 	}
 	return all
@@ -39,7 +40,7 @@ func CreateTopics(ctx context.Context, in kafka.Cluster) error {
 func (n *Node) startWork(context.Context) error {
 	k := outbox.NewKafka(n.cfg.Kafka.Brokers)
 	n.parts.Close("close kafka", k.Close)
-	w, err := work.New(work.Config{Owners: owners(n.accounts, n.messages, n.sellers, n.products, n.offers), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
+	w, err := work.New(work.Config{Owners: owners(n.accounts, n.messages, n.sellers, n.products, n.offers, n.pricing), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
 	if err != nil {
 		return fmt.Errorf("start catalog: %w", err)
 	}

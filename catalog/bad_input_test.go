@@ -198,7 +198,7 @@ func (i *intruder) person(name, phone string) person {
 	p.own = map[string]string{
 		"user_id": fmt.Sprint(p.id), "session_id": c.text(other, "session_id"), "identity_id": c.text(identity, "identity_id"),
 		"challenge_id": c.text(next, "challenge_id"), "seller_id": c.sellerOf(p.token), "assessment_id": fmt.Sprint("sign_up.", p.id),
-		"provider": "plain", "role": "ops",
+		"provider": "plain", "role": "ops", "market": "de",
 	}
 	at := "/v1/sellers/" + p.own["seller_id"] + "/products"
 	p.own["product_id"] = c.text(c.write("POST", at, p.token, name, strings.ReplaceAll(shirt, "CATEGORY", i.category), "ok"), "product_id")

@@ -31,6 +31,7 @@ import (
 	"sluice/catalog/internal/work"
 	"sluice/catalog/notify"
 	"sluice/catalog/offer"
+	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
 	"sluice/core/auth"
@@ -152,10 +153,11 @@ func (c *callCounter) serve() {
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
 	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Now: func() time.Time { return began }}) // likewise of the tree
+	pricing := price.New(price.Config{Databases: c.databases, Markets: price.DefaultMarkets(), Sellers: sellers, Products: products})
 	offers := offer.New(offer.Config{Databases: c.databases, Sellers: sellers, Goods: products})
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, assessments, sellers, products, offers), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
+		Routes: routes(accounts, assessments, sellers, products, offers, pricing), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,

@@ -24,6 +24,7 @@ import (
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
 	"sluice/catalog/offer"
+	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
 	"sluice/core/auth"
@@ -40,7 +41,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema(), price.Schema()}
 }
 
 // Node is a running shop.
@@ -57,6 +58,7 @@ type Node struct {
 	ended     *auth.Ended // sessions
 	sellers   *seller.Sellers
 	products  *product.Products
+	pricing   *price.Pricing
 	offers    *offer.Offers
 	address   string
 	watch     *telemetry.Watch
@@ -175,7 +177,12 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	})
 	n.products = product.New(product.Config{Databases: n.databases, Sellers: n.sellers, Now: time.Now})
 	n.offers = offer.New(offer.Config{Databases: n.databases, Sellers: n.sellers, Goods: n.products})
-	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers)
+	markets, err := price.LoadMarkets(n.cfg.MarketsFile)
+	if err != nil {
+		return fmt.Errorf("%w (--markets-file)", err)
+	}
+	n.pricing = price.New(price.Config{Databases: n.databases, Markets: markets, Sellers: n.sellers, Products: n.products})
+	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers, n.pricing)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil
@@ -233,7 +240,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
+		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers, n.pricing), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

@@ -8,6 +8,7 @@ import (
 	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
 	"sluice/catalog/notify"
+	"sluice/catalog/price"
 	"sluice/catalog/seller"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -52,6 +53,8 @@ type Config struct {
 	IdleTimeout    time.Duration `name:"idle-timeout" env:"SLUICE_IDLE_TIMEOUT" group:"Limits" default:"15s"`
 
 	AssessRulesFile string `name:"assess-rules-file" env:"SLUICE_ASSESS_RULES_FILE" group:"Catalog" placeholder:"PATH"`
+
+	MarketsFile string `name:"markets-file" env:"SLUICE_MARKETS_FILE" group:"Catalog" placeholder:"PATH"`
 
 	Providers provider.Config `embed:""`
 	Webhooks  seller.Webhooks `embed:""`
@@ -104,6 +107,11 @@ func (c Config) Validate() error {
 		f.Add("assess-rules-file", fmt.Sprintf("%q", c.AssessRulesFile), "a file that can be read again and again")
 	} else if _, err := assess.Load(c.AssessRulesFile); err != nil {
 		f.Add("assess-rules-file", err, "rules in the form of docs/assess.md")
+	}
+	if config.ReadOnce(c.MarketsFile) {
+		f.Add("markets-file", fmt.Sprintf("%q", c.MarketsFile), "a file that can be read again and again")
+	} else if _, err := price.LoadMarkets(c.MarketsFile); err != nil {
+		f.Add("markets-file", err, "markets in the form of docs/prices.md")
 	}
 	config.Between(&f, "passwords-max", c.PasswordsMax, 1, 1000)
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)

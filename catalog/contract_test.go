@@ -50,6 +50,7 @@ var unreached = map[string][]string{
 
 	"makeOffer": {"outcome_unknown", "in_progress"}, "changeOffer": {"outcome_unknown", "in_progress"}, "moveOffer": {"outcome_unknown", "in_progress"},
 	"overruleOffer": {"outcome_unknown", "in_progress"}, "decideOffer": {"outcome_unknown", "in_progress"}, "claimOffer": {"outcome_unknown", "in_progress", "mismatch"},
+	"setPrices": {"outcome_unknown", "in_progress"},
 
 	// Another request with the same key must be under way, too.
 	"changeProfile": {"outcome_unknown", "in_progress"},

@@ -17,6 +17,7 @@ type goods struct {
 
 	owner, support            string // tokens
 	seller, category, product string
+	sku                       string // that has prices
 	version                   int
 	keys                      int
 	mismatched                map[string]bool
@@ -69,6 +70,7 @@ func (c *contract) exerciseGoods() {
 	g.exerciseSKUs()
 	g.exerciseProductReview()
 	g.exerciseListed()
+	g.exercisePrices()
 	g.exerciseGoodsForms()
 	c.goods = g
 }
@@ -357,8 +359,7 @@ func (g *goods) exerciseGoodsForms() {
 	g.t.Helper()
 	for i, s := range g.goodsShots(g.seller, g.product) {
 		if user := int64(150 + i); i < 11 {
-			g.makeUser(user)
-			g.everyValue(fmt.Sprintf("INSERT INTO seller_members__ (seller_id, user_id, role, since) SELECT seller_id, %d, 'member', NOW(3) FROM sellers__ WHERE applicant = 141", user))
+			g.member(user)
 		}
 		about := func(old, with, want string, undocumented bool) {
 			if strings.Contains(s.Path, old) {
@@ -395,4 +396,5 @@ func (g *goods) exerciseGoodsOutage() {
 		s.Want = "unavailable"
 		g.shoot(s)
 	}
+	g.exercisePricesOutage()
 }

@@ -9,13 +9,14 @@ import (
 	"sluice/catalog/assess"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/offer"
+	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
 )
 
 // routes are the operations of all packages.
-func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers) []web.Route {
-	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes())
+func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing) []web.Route {
+	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes(), pricing.Routes())
 }
 
 // permissions are those of all packages.
@@ -25,6 +26,7 @@ func permissions() web.Permissions {
 	maps.Copy(all, assess.Permissions)
 	maps.Copy(all, seller.Permissions)
 	maps.Copy(all, product.Permissions)
+	maps.Copy(all, price.Permissions)
 	maps.Copy(all, offer.Permissions)
 	return all
 }
@@ -46,7 +48,7 @@ type Allowed struct {
 func Table() []Allowed {
 	may := permissions()
 	var table []Allowed
-	for _, r := range routes(nil, nil, nil, nil, nil) { // nobody calls them
+	for _, r := range routes(nil, nil, nil, nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
 		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp, p.Live})
 	}

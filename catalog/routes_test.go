@@ -150,6 +150,14 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/offer_reviews/{offer_id}/claim":    reviewers,
 	"POST /v1/offer_reviews/{offer_id}/decision": reviewers,
 
+	"GET /v1/markets":                      everyRole,
+	"GET /v1/products/{product_id}/prices": everyRole,
+	"GET /v1/price_snapshot":               {auth.RoleService, auth.RoleAdmin},
+
+	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}":         readers,
+	"PUT /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}":         people,
+	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes": readers,
+
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
 	"PATCH /v1/me/profile":                 {auth.RoleShopper},
@@ -190,9 +198,11 @@ var neededOfKeys = map[string]string{
 	"GET /v1/sellers/{seller_id}/products/{product_id}":          "products:read",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/versions": "products:read",
 
-	"GET /v1/sellers/{seller_id}/offers":                  "offers:read",
-	"GET /v1/sellers/{seller_id}/offers/{offer_id}":       "offers:read",
-	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves": "offers:read",
+	"GET /v1/sellers/{seller_id}/offers":                                                      "offers:read",
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}":                                           "offers:read",
+	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves":                                     "offers:read",
+	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}":         "products:read",
+	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes": "products:read",
 }
 
 // live are the reads that want a session which lives as of now, literally too: all that shows what is personal.
@@ -205,6 +215,7 @@ var live = []string{
 	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves",
 	"GET /v1/product_reviews", "GET /v1/product_reviews/{product_id}", "GET /v1/sellers/{seller_id}/products", "GET /v1/sellers/{seller_id}/products/{product_id}",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/versions",
+	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}", "GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes",
 	"GET /v1/sellers/{seller_id}/webhooks", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries",
 }
 
@@ -214,6 +225,7 @@ var needed = map[string]string{
 	"PUT /v1/users/{user_id}": "users:write",
 
 	"GET /v1/product_snapshot": "products:read",
+	"GET /v1/price_snapshot":   "products:read",
 }
 
 // call calls an operation as the bearer of a token, in a form that nobody accepts, and returns the status.
@@ -222,7 +234,7 @@ func (s *shop) call(o catalog.Allowed, token string) int {
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
 		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size", "{webhook_id}", noWebhook, "{event_id}", noEvent,
-		"{product_id}", noProduct, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer)
+		"{product_id}", noProduct, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer, "{market}", "de")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

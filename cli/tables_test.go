@@ -77,6 +77,8 @@ var tables = map[string]access{
 	"product_texts":      {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"product_skus":       {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"product_changes":    {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
+	"prices":             {reads: []string{"catalog/price"}, writes: []string{"catalog/price"}},
+	"price_changes":      {reads: []string{"catalog/price"}, writes: []string{"catalog/price"}},
 	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
 	"account_key_proofs": {},
 	"profiles":           {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},
@@ -101,6 +103,7 @@ var tables = map[string]access{
 	"offer_moves":  {reads: []string{"catalog/offer"}, writes: []string{"catalog/offer"}},
 	"offer_outbox": {}, "offer_versions": {}, "offer_tasks": {}, "offer_schedule": {}, "offer_replays": {},
 	"product_outbox": {}, "product_versions": {}, "product_tasks": {}, "product_schedule": {}, "product_replays": {},
+	"price_outbox": {}, "price_versions": {}, "price_tasks": {}, "price_schedule": {}, "price_replays": {},
 	"seller_outbox": {}, "seller_versions": {}, "seller_tasks": {}, "seller_schedule": {}, "seller_replays": {},
 	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},
 	"database_beats": {reads: []string{"core/db"}, writes: []string{"core/db", "core/place"}}, // the latter tells people a statement

@@ -146,7 +146,7 @@ func (s *shop) published() {
 	defer cancel()
 	must(s.t, lifecycle.Poll(ctx, 100*time.Millisecond, func() error {
 		var waiting int
-		err := mysql.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM account_outbox) + (SELECT COUNT(*) FROM seller_outbox) + (SELECT COUNT(*) FROM product_outbox) + (SELECT COUNT(*) FROM offer_outbox)").Scan(&waiting)
+		err := mysql.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM account_outbox) + (SELECT COUNT(*) FROM seller_outbox) + (SELECT COUNT(*) FROM product_outbox) + (SELECT COUNT(*) FROM offer_outbox) + (SELECT COUNT(*) FROM price_outbox)").Scan(&waiting)
 		if err == nil && waiting > 0 {
 			err = fmt.Errorf("%d events wait for Kafka", waiting)
 		}

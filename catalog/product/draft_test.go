@@ -43,6 +43,15 @@ func (s sellers) StateOf(_ context.Context, id ids.Seller) (seller.State, error)
 	return seller.StateOpen, nil
 }
 
+// Selling implements product.Sellers.
+func (s sellers) Selling(_ context.Context, some []ids.Seller) (map[ids.Seller]bool, error) {
+	all := map[ids.Seller]bool{}
+	for _, id := range some {
+		all[id] = id != 99
+	}
+	return all, nil
+}
+
 const (
 	mine   ids.Seller = 1
 	theirs ids.Seller = 2
@@ -376,5 +385,39 @@ func TestRestorationsAskWhatComesOfThem(t *testing.T) {
 	of = s.done(s.Restore(ctx, s.as(11), mine, of.ID, web.Version(of.Version), then.Version))
 	if got := s.shown(of.ID); fmt.Sprint(got.SKUs, got.Texts) != fmt.Sprint(then.SKUs, then.Texts) {
 		t.Errorf("restored to %v, want %v", got, then)
+	}
+}
+
+// TestGoods: other packages learn of products in all places what they are, and whether shoppers see them.
+func TestGoods(t *testing.T) {
+	t.Parallel()
+	s, category := stocked(t)
+	top := s.category(0, "Clothes")
+	deep := s.category(top.ID, "Socks")
+	var all []ids.Product
+	for range 6 {
+		all = append(all, s.whole(category).ID)
+	}
+	plain := s.done(s.MakeProduct(t.Context(), s.as(11), mine, product.Content{Category: deep.ID, Tax: "reduced"}))
+	for _, p := range s.databases.All(shard.Products) {
+		if _, err := p.In(p.Writer()).ExecContext(t.Context(), "UPDATE products__ SET stage = 'listed' WHERE product_id <> ?", all[1]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.In(p.Writer()).ExecContext(t.Context(), "UPDATE products__ SET seller_id = 99 WHERE product_id = ?", all[2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goods, err := s.GoodsOf(t.Context(), append(all, plain.ID, 4711)...)
+	if err != nil || len(goods) != 7 {
+		t.Fatalf("%v, %v", goods, err)
+	}
+	for i, id := range all {
+		g := goods[id]
+		if g.Shown != (i != 1 && i != 2) || g.Tax != "standard" || !g.Active(0) || g.Active(1) || len(g.Categories) != 1 {
+			t.Errorf("product %d is %+v", i, g)
+		}
+	}
+	if g := goods[plain.ID]; g.Seller != mine || g.Tax != "reduced" || len(g.SKUs) != 0 || fmt.Sprint(g.Categories) != fmt.Sprint([]ids.Category{top.ID, deep.ID}) {
+		t.Errorf("a product in a category below another one is %+v", g)
 	}
 }

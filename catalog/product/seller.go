@@ -14,6 +14,8 @@ type Sellers interface {
 	Admit(ctx context.Context, by seller.Reader, id ids.Seller) (seller.State, error)
 	// StateOf is the state of a seller that has opened. Of others it has a problem.
 	StateOf(ctx context.Context, id ids.Seller) (seller.State, error)
+	// Selling are those of some sellers whose products shoppers see.
+	Selling(ctx context.Context, some []ids.Seller) (map[ids.Seller]bool, error)
 }
 
 // sells refuses whoever may not change products of a seller. A seller that is suspended in this moment may be asked an instant before:

@@ -3,6 +3,7 @@ package product
 import (
 	"context"
 
+	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/product/internal/api"
 )
@@ -21,7 +22,7 @@ func (s server) SnapshotProducts(ctx context.Context, r api.SnapshotProductsRequ
 	for _, of := range page {
 		list.Data = append(list.Data, api.ProductStanding{AggregateID: of.Aggregate, Version: int(of.Version), Type: of.Type, Data: of.Data})
 	}
-	if next != (SnapshotCursor{}) {
+	if next != (outbox.Cursor{}) {
 		text := next.String()
 		list.NextCursor = &text
 	}

@@ -4,12 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 
 	"sluice/catalog/internal/outbox"
-	"sluice/core/db"
 	"sluice/core/ids"
 	"sluice/core/place"
 	"sluice/core/shard"
@@ -25,34 +21,9 @@ const (
 // fact is what an event says of a product, a category or a brand.
 type fact interface{ kind() string }
 
-// Standing is what the last event about something said.
-type Standing struct {
-	Aggregate string
-	Version   uint64
-	Type      string
-	Data      any
-}
-
-// placesMax is more than there are: a kind has 1,024 logical shards.
-const placesMax = 9999
-
-// SnapshotCursor is where a page of a snapshot ends: in a place, behind an aggregate. The zero is the beginning.
-type SnapshotCursor struct {
-	Place int
-	After string
-}
-
-// ParseSnapshotCursor reads what String writes. The empty text is the beginning.
-func ParseSnapshotCursor(text string) (c SnapshotCursor, err error) {
-	if text == "" {
-		return c, nil
-	}
-	number, after, _ := strings.Cut(text, ".")
-	c.Place, err = strconv.Atoi(number)
-	if c.After = after; err != nil || c.Place < 0 || c.Place > placesMax || c.String() != text || after != "" && !isAggregate(after) {
-		return SnapshotCursor{}, errors.New("the cursor is not one of this list")
-	}
-	return c, nil
+// ParseSnapshotCursor reads where a page of a snapshot ends. The empty text is the beginning.
+func ParseSnapshotCursor(text string) (outbox.Cursor, error) {
+	return outbox.ParseCursor(text, isAggregate)
 }
 
 // isAggregate reports whether a text is the id of something that has events.
@@ -63,44 +34,22 @@ func isAggregate(text string) bool {
 	return err1 == nil || err2 == nil || err3 == nil
 }
 
-// String is the cursor for the next page.
-func (c SnapshotCursor) String() string { return fmt.Sprintf("%d.%s", c.Place, c.After) }
-
-// Snapshot reads a page of what the last events said of all products, categories and brands, for who begins to read the topic
-// (outbox.Snapshot). A page is of one place, so it may have fewer than the next one, and the last one may be empty. Next is zero after the last page.
-func (p *Products) Snapshot(ctx context.Context, after SnapshotCursor, limit int) (page []Standing, next SnapshotCursor, err error) {
-	places := p.databases.All(shard.Products)
-	for next = after; len(page) == 0; {
-		if next.Place >= len(places) {
-			return nil, SnapshotCursor{}, nil
-		}
-		at := places[next.Place]
-		next.After, err = outbox.Of(owner, at.Suffix).Snapshot(ctx, at, topic, next.After, limit, func(tx *sql.Tx, versions []outbox.Version) error {
-			page, err = standing(ctx, at.In(tx), versions)
-			return err
-		})
-		if err != nil {
-			return nil, SnapshotCursor{}, readError(at, "product_versions", err)
-		}
-		if next.After == "" {
-			next.Place++
-		}
-	}
-	if next.Place == len(places) {
-		next = SnapshotCursor{}
-	}
-	return page, next, nil
+// Snapshot reads a page of what the last events said of all products, categories and brands, for who begins to read the topic.
+func (p *Products) Snapshot(ctx context.Context, after outbox.Cursor, limit int) (page []outbox.Standing, next outbox.Cursor, err error) {
+	return outbox.Snapshots(ctx, owner, p.databases.All(shard.Products), topic, after, limit, func(at place.Place, tx *sql.Tx, versions []outbox.Version) ([]outbox.Standing, error) {
+		return standing(ctx, at.In(tx), versions)
+	})
 }
 
 // standing reads what the last events said, in the snapshot that has their versions.
-func standing(ctx context.Context, in place.Conn, versions []outbox.Version) (page []Standing, err error) {
+func standing(ctx context.Context, in place.Conn, versions []outbox.Version) (page []outbox.Standing, err error) {
 	facts, err := factsOf(ctx, in, versions)
 	if err != nil {
 		return nil, err
 	}
 	for _, v := range versions {
 		if of, ok := facts[v.Aggregate]; ok {
-			page = append(page, Standing{v.Aggregate, v.Version, of.kind(), of})
+			page = append(page, outbox.Standing{Aggregate: v.Aggregate, Version: v.Version, Type: of.kind(), Data: of})
 		}
 	}
 	return page, nil
@@ -154,12 +103,4 @@ func factsOf(ctx context.Context, in place.Conn, versions []outbox.Version) (map
 		return err
 	})
 	return facts, errors.Join(err1, err2, err3)
-}
-
-// among reads rows with ids, if there are ids.
-func among(ctx context.Context, in place.Conn, query string, all []any, scan func(*sql.Rows) error) error {
-	if len(all) == 0 {
-		return nil
-	}
-	return db.Rows(ctx, in, scan, query+rowsOf(1, len(all)), all...)
 }

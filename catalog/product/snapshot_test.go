@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/product"
 	"sluice/core/db"
@@ -33,10 +34,10 @@ func TestSnapshots(t *testing.T) {
 			s.done(s.MoveProduct(ctx, s.as(11), mine, of.ID, web.Version(of.Version), product.StageArchived))
 		}
 	}
-	want := map[string]product.Standing{}
+	want := map[string]outbox.Standing{}
 	for _, p := range s.databases.All(shard.Products) {
 		err := db.Rows(ctx, p.In(p.Writer()), func(row *sql.Rows) error {
-			var of product.Standing
+			var of outbox.Standing
 			var data jsontext.Value
 			err := row.Scan(&of.Aggregate, &of.Version, &of.Type, (*[]byte)(&data))
 			of.Data = sorted(t, data)
@@ -47,14 +48,14 @@ func TestSnapshots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := map[string]product.Standing{}
-	for after := (product.SnapshotCursor{}); ; {
+	got := map[string]outbox.Standing{}
+	for after := (outbox.Cursor{}); ; {
 		read, err := product.ParseSnapshotCursor(after.String())
 		if err != nil || read != after {
 			t.Fatalf("%s is read as %s, %v", after, read, err)
 		}
 		page, next, err := s.Snapshot(ctx, after, 3)
-		if err != nil || len(page) == 0 && next != (product.SnapshotCursor{}) || len(page) > 3 {
+		if err != nil || len(page) == 0 && next != (outbox.Cursor{}) || len(page) > 3 {
 			t.Fatalf("a page has %d, %v", len(page), err)
 		}
 		for _, of := range page {
@@ -63,7 +64,7 @@ func TestSnapshots(t *testing.T) {
 			}
 			got[of.Aggregate] = of
 		}
-		if after = next; next == (product.SnapshotCursor{}) {
+		if after = next; next == (outbox.Cursor{}) {
 			break
 		}
 	}
@@ -75,7 +76,7 @@ func TestSnapshots(t *testing.T) {
 			t.Errorf("%+v stands, and its last event said %+v", got[id], of)
 		}
 	}
-	if page, next, err := s.Snapshot(ctx, product.SnapshotCursor{Place: 99}, 3); err != nil || len(page) != 0 || next != (product.SnapshotCursor{}) {
+	if page, next, err := s.Snapshot(ctx, outbox.Cursor{Place: 99}, 3); err != nil || len(page) != 0 || next != (outbox.Cursor{}) {
 		t.Errorf("behind all places are %v, %v", page, err)
 	}
 	for _, text := range []string{"x", "-1.", "01.", "1", ".", "1,", "0.5", "10000.", "0.sel_0000000000001", "0.brd_0000000000000"} {

@@ -46,6 +46,12 @@ type (
 	Invitation = ID[invitation]
 	// Webhook is the id of an address to which events of a seller go.
 	Webhook = ID[webhook]
+	// Price is the id of a price of a SKU, in a market and a range of time.
+	Price = ID[price]
+	// Promotion is the id of a promotion.
+	Promotion = ID[promotion]
+	// Coupon is the id of a coupon that somebody has.
+	Coupon = ID[coupon]
 )
 
 type kind interface{ prefix() string }
@@ -69,6 +75,9 @@ type (
 	identity   struct{}
 	invitation struct{}
 	webhook    struct{}
+	price      struct{}
+	promotion  struct{}
+	coupon     struct{}
 )
 
 func (product) prefix() string    { return "prd_" }
@@ -89,6 +98,9 @@ func (event) prefix() string      { return "evt_" }
 func (identity) prefix() string   { return "idn_" }
 func (invitation) prefix() string { return "inv_" }
 func (webhook) prefix() string    { return "whk_" }
+func (price) prefix() string      { return "prc_" }
+func (promotion) prefix() string  { return "prm_" }
+func (coupon) prefix() string     { return "cpn_" }
 
 // The digits are Crockford's base32 in lower case: it has no i, l, o and u. 13 of them have 65 bits, so the first is 0 to 7.
 // All ids of a kind have one length, and are ordered as texts as they are as numbers.

@@ -41,6 +41,9 @@ func TestKindsHaveTheirPrefixes(t *testing.T) {
 	f(ids.Event(33), "evt")
 	f(ids.Invitation(33), "inv")
 	f(ids.Webhook(33), "whk")
+	f(ids.Price(33), "prc")
+	f(ids.Promotion(33), "prm")
+	f(ids.Coupon(33), "cpn")
 }
 
 func TestReadOneFormOnly(t *testing.T) {

@@ -21,6 +21,7 @@ var (
 	ErrRange    = errors.New("the amount is too large")
 
 	errNoCurrency = errors.New("the amount has no currency")
+	errRounding   = errors.New("want down, up, half_up or half_even")
 	errWeights    = errors.New("nothing to divide by: want weights of which none is below 0, and one above")
 )
 
@@ -90,6 +91,27 @@ const (
 	HalfUp                   // to the nearest, a half away from 0
 	HalfEven                 // to the nearest, a half to the even one
 )
+
+// roundings are the words of the ways to round, in their order.
+var roundings = []string{"down", "up", "half_up", "half_even"}
+
+// MarshalText implements encoding.TextMarshaler, and with it JSON.
+func (r Rounding) MarshalText() ([]byte, error) {
+	if int(r) >= len(roundings) {
+		return nil, errRounding
+	}
+	return []byte(roundings[r]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *Rounding) UnmarshalText(text []byte) error {
+	i := slices.Index(roundings, string(text))
+	if i < 0 {
+		return errRounding
+	}
+	*r = Rounding(i)
+	return nil
+}
 
 // Part is the amount times a fraction, such as a rate of tax: 19 of 100. The fraction may have a sign.
 func (a Amount) Part(of, whole int64, r Rounding) (Amount, error) {

@@ -90,6 +90,7 @@ const (
 	ProblemCodeOwnSeller             ProblemCode = "own_seller"
 	ProblemCodePasswordRefused       ProblemCode = "password_refused"
 	ProblemCodePayloadTooLarge       ProblemCode = "payload_too_large"
+	ProblemCodePriceContradicts      ProblemCode = "price_contradicts"
 	ProblemCodeProviderFailed        ProblemCode = "provider_failed"
 	ProblemCodeProviderUnavailable   ProblemCode = "provider_unavailable"
 	ProblemCodeRateLimited           ProblemCode = "rate_limited"
@@ -111,6 +112,7 @@ const (
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
+	ProblemCodeUnknownMarket         ProblemCode = "unknown_market"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
 	ProblemCodeUnknownProduct        ProblemCode = "unknown_product"
@@ -946,6 +948,9 @@ type ListCursor = string
 
 // ListLimit defines model for ListLimit.
 type ListLimit = Limit
+
+// Market A word for programs. It never changes.
+type Market = Word
 
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position

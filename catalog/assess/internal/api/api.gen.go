@@ -159,6 +159,9 @@ type ChallengeID = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// Market A word for programs. It never changes.
+type Market = Word
+
 // TextLocale A language, and where it is spoken.
 type TextLocale = Locale
 

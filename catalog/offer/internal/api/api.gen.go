@@ -347,6 +347,9 @@ type IdempotencyKey = string
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
 
+// Market A word for programs. It never changes.
+type Market = Word
+
 // TextLocale A language, and where it is spoken.
 type TextLocale = Locale
 

@@ -670,6 +670,9 @@ type IdempotencyKey = string
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
 
+// Market A word for programs. It never changes.
+type Market = Word
+
 // ReadAfter A place in the history of a database.
 type ReadAfter = Position
 

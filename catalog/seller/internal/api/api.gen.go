@@ -95,6 +95,7 @@ const (
 	OwnSeller             ProblemCode = "own_seller"
 	PasswordRefused       ProblemCode = "password_refused"
 	PayloadTooLarge       ProblemCode = "payload_too_large"
+	PriceContradicts      ProblemCode = "price_contradicts"
 	ProviderFailed        ProblemCode = "provider_failed"
 	ProviderUnavailable   ProblemCode = "provider_unavailable"
 	RateLimited           ProblemCode = "rate_limited"
@@ -116,6 +117,7 @@ const (
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownKey            ProblemCode = "unknown_key"
+	UnknownMarket         ProblemCode = "unknown_market"
 	UnknownMember         ProblemCode = "unknown_member"
 	UnknownOffer          ProblemCode = "unknown_offer"
 	UnknownProduct        ProblemCode = "unknown_product"
@@ -757,6 +759,9 @@ type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = Version
+
+// Market A word for programs. It never changes.
+type Market = Word
 
 // TextLocale A language, and where it is spoken.
 type TextLocale = Locale
