@@ -153,6 +153,11 @@ var badInputs = []badInput{
 		[]string{"internal/reach/TestURLs", "internal/webhook/TestNamesOfPrivateAddresses", "account/provider/TestFiles", "TestShopRefusesProvidersThatItCannotAsk"},
 	},
 	{
+		"files that are no pictures", "SVG with scripts, pages, archives, pictures of too many pixels or scans, halves of files, other bytes than were announced", "`malformed` when they are announced, else the picture is `unfit`; nobody gets the file itself",
+		nil,
+		[]string{"internal/picture/TestWhatIsNoPicture", "internal/objects/TestUploads", "product/TestWhatIsUnfit", "product/TestAddressesOfUploads"},
+	},
+	{
 		"sessions after an erasure", "all that people may call, by a session of somebody who was erased; their refresh and device tokens, their password", "`unauthorized`, `credentials_refused`; `GET /v1/me` says `erased` while the token lasts",
 		(*intruder).erased,
 		[]string{"account/TestErasedUsersStayOut", "account/TestErasureMeetsWhatGoesOn", "TestErasedUsersAreForgotten", "account/TestErasedUsersOfProviders"},

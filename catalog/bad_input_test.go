@@ -22,6 +22,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"sluice/catalog"
+	"sluice/catalog/internal/objects/objectstest"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/lifecycle"
@@ -138,6 +139,7 @@ func newIntruder(t *testing.T) *intruder {
 	c.cfg.Messages.Inbox = true
 	c.cfg.Messages.PerRecipient, c.cfg.Messages.PerAddress, c.cfg.Messages.PerDay = 1000, 10_000, 10_000 // all ask from one address
 	c.outside = c.withProviders()
+	c.cfg.Media = objectstest.Start(t).Config()
 	c.start()
 	c.document = contracttest.Open(t, document, c.node.Addr(), c.http)
 	c.admin, c.service = c.token(1, auth.RoleAdmin), c.token(2, auth.RoleService)
@@ -206,6 +208,9 @@ func (i *intruder) person(name, phone string) person {
 	whole := c.shoot(shot{Method: "GET", Path: at + "/" + p.own["product_id"], Token: p.token, Want: "ok"})
 	p.own["sku_id"] = regexp.MustCompile(`"sku_id":"([0-9]+)"`).FindStringSubmatch(whole.Body)[1]
 	p.own["offer_id"] = c.text(c.write("POST", "/v1/sellers/"+p.own["seller_id"]+"/offers", p.token, name, offering(p.own["sku_id"]), "ok"), "offer_id")
+	_, said := photo(i.t)
+	media, _ := c.write("POST", at+"/"+p.own["product_id"]+"/media", p.token, name, said, "ok").JSON["media"].(map[string]any)
+	p.own["media_id"] = fmt.Sprint(media["media_id"])
 	i.make(&p, func(o operation) bool {
 		return strings.Contains(o.Roles, "shopper") || strings.Contains(o.Roles, "seller_")
 	})

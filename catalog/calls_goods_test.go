@@ -64,12 +64,13 @@ func (c *callCounter) callsOfGoods(category string) {
 	edit("POST", "/restorations", `{"version":3}`, 13) // one reads what was changed since
 	edit("POST", "/skus", strings.Replace(`{"options":{},`+parcel, "GRAMS", "200", 1), 12)
 	edit("PUT", "/skus/{sku_id}", strings.Replace(`{"state":"active","options":{},`+parcel, "GRAMS", "201", 1), 12)
+	c.callsOfMedia(path, owner, ops)
 	edit("PUT", "/stage", `{"stage":"in_review"}`, 12) // one looks which brand it has
 	c.call(request{"GET", path.Replace(list), "", owner, http.StatusOK, 2, 0, list})
-	c.call(request{"GET", path.Replace(whole), "", owner, http.StatusOK, 5, 1, whole}) // one tells the transaction its isolation, here and below
+	c.call(request{"GET", path.Replace(whole), "", owner, http.StatusOK, 6, 1, whole}) // one tells the transaction its isolation, here and below
 	c.call(request{"GET", path.Replace(whole) + "/versions", "", owner, http.StatusOK, 2, 0, whole + "/versions"})
 	c.call(request{"GET", "/v1/product_reviews", "", ops, http.StatusOK, 2, 0, ""})
-	c.call(request{"GET", path.Replace(review), "", ops, http.StatusOK, 5, 1, review})
+	c.call(request{"GET", path.Replace(review), "", ops, http.StatusOK, 6, 1, review})
 	do("POST", review+"/claim", "", ops, http.StatusOK, 13) // two look whose the product is, and that the reviewer is nobody there
 	do("POST", review+"/decision", `{"approve":true,"reason":"x"}`, ops, http.StatusOK, 17)
 	version++
@@ -79,4 +80,26 @@ func (c *callCounter) callsOfGoods(category string) {
 	c.callsOfPrices(owner, c.token(7, auth.RoleAdmin), path)
 	do("PUT", "/v1/products/{product_id}/stage", `{"stage":"delisted","reason":"x"}`, ops, http.StatusOK, 16)
 	c.call(request{"GET", "/v1/product_snapshot", "", c.token(7, auth.RoleAdmin), http.StatusOK, 4, 1, ""}) // there is no brand
+}
+
+// callsOfMedia counts what a picture costs. What is done in tasks is not counted: nobody waits for it.
+func (c *callCounter) callsOfMedia(path *strings.Replacer, owner, ops string) {
+	c.t.Helper()
+	const list, check, decide = "/v1/sellers/{seller_id}/products/{product_id}/media", "/v1/sellers/{seller_id}/products/{product_id}/media/{media_id}/check", "/v1/products/{product_id}/media/{media_id}/decision"
+	body := `{"type":"image/png","bytes":1,"sha256":"` + strings.Repeat("0", 64) + `"}`
+	c.call(request{"POST", path.Replace(list), body, owner, http.StatusCreated, 10, 1, list})
+	writer := c.databases.All(0)[0].Writer()
+	var id ids.Media
+	if err := writer.QueryRowContext(c.t.Context(), "SELECT media_id FROM product_media").Scan(&id); err != nil {
+		c.t.Fatal(err)
+	}
+	of := func(operation string) string {
+		return strings.ReplaceAll(path.Replace(operation), "{media_id}", id.String())
+	}
+	c.call(request{"POST", of(check), "", owner, http.StatusAccepted, 8, 1, check})
+	if _, err := writer.ExecContext(c.t.Context(), "UPDATE product_media SET state = 'pending'"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.call(request{"GET", "/v1/media_reviews", "", ops, http.StatusOK, 2, 0, ""})
+	c.call(request{"POST", of(decide), `{"approve":true,"reason":"x"}`, ops, http.StatusOK, 15, 1, decide})
 }

@@ -25,6 +25,7 @@ import (
 	"sluice/catalog/account/provider"
 	"sluice/catalog/account/provider/providertest"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/objects/objectstest"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/vault"
 	"sluice/catalog/internal/web"
@@ -152,7 +153,7 @@ func (c *callCounter) serve() {
 	c.work(sellers.Work(), shard.Values)
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
-	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Now: func() time.Time { return began }}) // likewise of the tree
+	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Media: objectstest.Start(c.t).Open(c.t), Now: func() time.Time { return began }}) // likewise of the tree
 	pricing := price.New(price.Config{Databases: c.databases, Markets: price.DefaultMarkets(), Sellers: sellers, Products: products})
 	offers := offer.New(offer.Config{Databases: c.databases, Sellers: sellers, Goods: products})
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})

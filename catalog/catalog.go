@@ -175,7 +175,14 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	n.sellers = seller.New(seller.Config{
 		Databases: n.databases, Sealer: secret, Accounts: n.accounts, Messenger: sellerMessenger{n.messages}, Assessor: n.assess, Sender: sender, Metrics: n.set,
 	})
-	n.products = product.New(product.Config{Databases: n.databases, Sellers: n.sellers, Now: time.Now})
+	media, err := n.cfg.Media.Open(time.Now)
+	if err != nil {
+		return err
+	}
+	if media != nil {
+		n.parts.Close("close the connections to the store of media", media.Close)
+	}
+	n.products = product.New(product.Config{Databases: n.databases, Sellers: n.sellers, Media: media, Now: time.Now})
 	n.offers = offer.New(offer.Config{Databases: n.databases, Sellers: n.sellers, Goods: n.products})
 	markets, err := price.LoadMarkets(n.cfg.MarketsFile)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
+	"sluice/catalog/internal/objects"
 	"sluice/catalog/notify"
 	"sluice/catalog/price"
 	"sluice/catalog/seller"
@@ -58,6 +59,7 @@ type Config struct {
 
 	Providers provider.Config `embed:""`
 	Webhooks  seller.Webhooks `embed:""`
+	Media     objects.Config  `embed:""`
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
 
@@ -83,6 +85,7 @@ func (c Config) Validate() error {
 	f.Include(c.Messages.Validate())
 	f.Include(c.Providers.Validate())
 	f.Include(c.Webhooks.Validate())
+	f.Include(c.Media.Validate())
 	if c.Providers.File != "" && c.Providers.Timeout >= c.WriteTimeout {
 		f.Add("sign-in-providers-timeout", c.Providers.Timeout, fmt.Sprintf("less than --write-timeout, which is %v: a request has to be answered after it", c.WriteTimeout))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/catalog/account/provider/providertest"
+	"sluice/catalog/internal/objects/objectstest"
 	"sluice/core/auth"
 	"sluice/core/local/contracttest"
 )
@@ -46,7 +47,7 @@ var unreached = map[string][]string{
 
 	"makeProduct": {"outcome_unknown", "in_progress"}, "changeProduct": {"outcome_unknown", "in_progress"}, "moveProduct": {"outcome_unknown", "in_progress"}, "setText": {"outcome_unknown", "in_progress"}, "removeText": {"outcome_unknown", "in_progress"},
 	"addSKU": {"outcome_unknown", "in_progress"}, "changeSKU": {"outcome_unknown", "in_progress"}, "restoreProduct": {"outcome_unknown", "in_progress"}, "overruleProduct": {"outcome_unknown", "in_progress"}, "decideProduct": {"outcome_unknown", "in_progress"},
-	"claimProduct": {"outcome_unknown", "in_progress", "mismatch"},
+	"claimProduct": {"outcome_unknown", "in_progress", "mismatch"}, "askUpload": {"outcome_unknown", "in_progress"}, "checkMedia": {"outcome_unknown", "in_progress"}, "decideMedia": {"outcome_unknown", "in_progress"},
 
 	"makeOffer": {"outcome_unknown", "in_progress"}, "changeOffer": {"outcome_unknown", "in_progress"}, "moveOffer": {"outcome_unknown", "in_progress"},
 	"overruleOffer": {"outcome_unknown", "in_progress"}, "decideOffer": {"outcome_unknown", "in_progress"}, "claimOffer": {"outcome_unknown", "in_progress", "mismatch"},
@@ -77,6 +78,7 @@ type contract struct {
 	outside            outside
 	goods              *goods
 	market             *market
+	store              *objectstest.Server
 }
 
 type shot = contracttest.Shot
@@ -96,6 +98,8 @@ func newContract(t *testing.T, in layout) *contract {
 		{"name": "challenged_country", "at": ["application"], "when": {"country": {"in": ["ZZ"]}}, "then": "challenge"}
 	]}`)
 	c.outside = c.withProviders()
+	c.store = objectstest.Start(t)
+	c.cfg.Media = c.store.Config()
 	c.cfg.Webhooks.Networks = []string{"127.0.0.0/8"}
 	c.cfg.ReadTimeout = 500 * time.Millisecond // it waits for one
 	c.start()
@@ -294,7 +298,7 @@ func (c *contract) exerciseForm(s shot) {
 		with("unauthorized", false, func(s *shot) { s.Token = "" })
 		with("unauthorized", false, func(s *shot) { s.Token += "x" })
 		with("forbidden", false, func(s *shot) {
-			ofShoppers := strings.HasPrefix(s.Path, "/v1/me") || strings.HasPrefix(s.Path, "/v1/sellers") && !strings.HasSuffix(s.Path, "/state")
+			ofShoppers := s.Path == "/v1/me" || strings.HasPrefix(s.Path, "/v1/me/") || strings.HasPrefix(s.Path, "/v1/sellers") && !strings.HasSuffix(s.Path, "/state")
 			if s.Token = c.admin; !ofShoppers {
 				s.Token = c.token(7, auth.RoleShopper)
 			}

@@ -71,6 +71,7 @@ func (c *contract) exerciseGoods() {
 	g.exerciseProductReview()
 	g.exerciseListed()
 	g.exercisePrices()
+	g.exerciseMedia()
 	g.exerciseGoodsForms()
 	c.goods = g
 }
@@ -331,6 +332,8 @@ func goodsOf(seller, product, category string) []shot {
 		{Method: "PUT", Path: at + "/skus/4096", Header: match, Body: strings.Replace(sku, "{", `{"state":"active",`, 1)},
 		{Method: "GET", Path: at + "/versions"},
 		{Method: "POST", Path: at + "/restorations", Header: match, Body: `{"version":1}`},
+		{Method: "POST", Path: at + "/media", Body: `{"type":"image/png","bytes":1,"sha256":"` + strings.Repeat("0", 64) + `"}`},
+		{Method: "POST", Path: at + "/media/" + noMedia + "/check"},
 	}
 }
 
@@ -346,6 +349,8 @@ func (g *goods) goodsShots(seller, product string) []shot {
 		all,
 		shot{Method: "GET", Path: "/v1/products/" + product},
 		shot{Method: "PUT", Path: "/v1/products/" + product + "/stage", Token: g.admin, Header: match, Body: `{"stage":"delisted","reason":"x"}`},
+		shot{Method: "POST", Path: "/v1/products/" + product + "/media/" + noMedia + "/decision", Token: g.support, Body: `{"approve":true,"reason":"x"}`},
+		shot{Method: "GET", Path: "/v1/media_reviews", Token: g.admin},
 		shot{Method: "GET", Path: "/v1/product_snapshot", Token: g.admin},
 		shot{Method: "GET", Path: "/v1/product_reviews", Token: g.admin},
 		shot{Method: "GET", Path: "/v1/product_reviews/" + product, Token: g.admin},
@@ -358,7 +363,7 @@ func (g *goods) goodsShots(seller, product string) []shot {
 func (g *goods) exerciseGoodsForms() {
 	g.t.Helper()
 	for i, s := range g.goodsShots(g.seller, g.product) {
-		if user := int64(150 + i); i < 11 {
+		if user := int64(150 + i); strings.HasPrefix(s.Path, "/v1/sellers/") {
 			g.member(user)
 		}
 		about := func(old, with, want string, undocumented bool) {
@@ -374,6 +379,7 @@ func (g *goods) exerciseGoodsForms() {
 		about(g.product, "cat_0000000000001", "malformed", true)
 		about("/texts/en", "/texts/EN", "malformed", true)
 		about("/skus/4096", "/skus/x", "malformed", true)
+		about(noMedia, "prd_0000000000001", "malformed", true)
 		if s.Header != nil {
 			old := s
 			if old.Want = "changed_since"; strings.HasSuffix(s.Path, "/decision") {
@@ -392,6 +398,7 @@ func (g *goods) exerciseGoodsOutage() {
 	g.t.Helper()
 	g.everyProduct("RENAME TABLE products__ TO no_products__")
 	g.everyProduct("RENAME TABLE product_versions__ TO no_product_versions__")
+	g.everyProduct("RENAME TABLE product_media__ TO no_product_media__")
 	for _, s := range g.goodsShots(g.seller, g.product) {
 		s.Want = "unavailable"
 		g.shoot(s)

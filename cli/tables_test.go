@@ -79,6 +79,7 @@ var tables = map[string]access{
 	"product_changes":    {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"prices":             {reads: []string{"catalog/price"}, writes: []string{"catalog/price"}},
 	"price_changes":      {reads: []string{"catalog/price"}, writes: []string{"catalog/price"}},
+	"product_media":      {reads: []string{"catalog/product"}, writes: []string{"catalog/product"}},
 	"account_keys":       {reads: []string{"catalog/account"}}, // the other statements are made with the name of the owner
 	"account_key_proofs": {},
 	"profiles":           {reads: []string{"catalog/account", "catalog/account/internal/rows"}, writes: []string{"catalog/account/internal/rows"}},

@@ -17,8 +17,9 @@ type Content struct {
 	Category ids.Category      `json:"category_id"`
 	Brand    ids.Brand         `json:"brand_id,omitzero"` // 0: none
 	Tax      string            `json:"tax_category"`
-	Options  []string          `json:"options,omitempty"` // attributes of the kind choice in which its SKUs differ
-	Values   map[string]string `json:"values,omitempty"`  // of attributes, by code
+	Options  []string          `json:"options,omitempty"`   // attributes of the kind choice in which its SKUs differ
+	Values   map[string]string `json:"values,omitempty"`    // of attributes, by code
+	Media    []ids.Media       `json:"media_ids,omitempty"` // its pictures, in the order in which shoppers see them
 }
 
 // Text is what a product is called and said of it, in one locale.
@@ -68,6 +69,13 @@ func (c *Content) check() *problem.Problem {
 		return malformed("/options", "want at most %d", optionsMax)
 	case len(c.Values) > attributesMax:
 		return malformed("/values", "want at most %d", attributesMax)
+	case len(c.Media) > mediaUsedMax:
+		return malformed("/media_ids", "want at most %d", mediaUsedMax)
+	}
+	for i, id := range c.Media {
+		if slices.Contains(c.Media[:i], id) {
+			return malformed(fmt.Sprintf("/media_ids/%d", i), "the picture is there twice")
+		}
 	}
 	for i, code := range c.Options {
 		switch at := fmt.Sprintf("/options/%d", i); {

@@ -75,6 +75,9 @@ func (p *Products) MakeProduct(ctx context.Context, by Caller, of ids.Seller, co
 	}
 	in := shardOfNew(of, by)
 	fault := common.fits(&content, 0)
+	if fault == nil && len(content.Media) > 0 {
+		fault = &problem.Problem{Kind: unknownMedia, Pointer: "/media_ids/0"} // what is not there yet has none
+	}
 	var id ids.Product
 	if fault == nil {
 		if id, err = p.drawProduct(ctx, in); err != nil { // a repetition loses it: a range has enough
@@ -291,6 +294,9 @@ func (l *locked) setContent(ctx context.Context, to Content) error {
 	}
 	before, err := store(l.Content)
 	if err != nil || string(before) == string(after) {
+		return err
+	}
+	if err := l.setMedia(ctx, to.Media); err != nil {
 		return err
 	}
 	l.Content = to

@@ -50,6 +50,9 @@ func (p *Products) Restore(ctx context.Context, by Caller, of ids.Seller, id ids
 			if err := l.keeps(&to); err != nil {
 				return err
 			}
+			if err := l.keepMedia(ctx, &to); err != nil {
+				return err
+			}
 			if err := to.in(l.tree); err != nil {
 				return err
 			}

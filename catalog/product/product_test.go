@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/objects"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
 	"sluice/catalog/internal/schedule"
@@ -64,6 +65,7 @@ type shop struct {
 	keys      atomic.Int64
 	clock     atomic.Int64 // nanoseconds
 	sellers   sellers
+	media     *objects.Store
 }
 
 func newShop(t *testing.T) *shop {
@@ -92,7 +94,7 @@ func newShop(t *testing.T) *shop {
 
 // process are the products of another process.
 func (s *shop) process() *product.Products {
-	return product.New(product.Config{Databases: s.databases, Sellers: s.sellers, Now: func() time.Time { return time.Unix(0, s.clock.Load()) }})
+	return product.New(product.Config{Databases: s.databases, Sellers: s.sellers, Media: s.media, Now: func() time.Time { return time.Unix(0, s.clock.Load()) }})
 }
 
 // by is somebody who asks under a new key.

@@ -40,6 +40,7 @@ var grants = []schema.Grant{
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "products" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "product_texts" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "product_skus" + schema.Suffix},
+	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE, DELETE", Table: "product_media" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "product_changes" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, DELETE", Table: "product_outbox" + schema.Suffix},
 	{Role: schema.RoleCatalog, Privileges: "SELECT, INSERT, UPDATE", Table: "product_versions" + schema.Suffix},

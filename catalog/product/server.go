@@ -52,6 +52,11 @@ var Permissions = web.Permissions{
 	"ChangeSKU":           {Roles: people, On: "its own seller"},
 	"RestoreProduct":      {Roles: people, On: "its own seller"},
 
+	"AskUpload":  {Roles: people, On: "its own seller"},
+	"CheckMedia": {Roles: people, On: "its own seller"},
+
+	"ListMediaReviews":   {Roles: reviewers | web.RolesOf(auth.RoleAdmin), On: "any picture", Live: true},
+	"DecideMedia":        {Roles: reviewers, On: "any picture of a seller in which it is nobody", StepUp: true},
 	"ListProductReviews": {Roles: reviewers | web.RolesOf(auth.RoleAdmin), On: "any product", Live: true},
 	"ShowProductReview":  {Roles: reviewers | web.RolesOf(auth.RoleAdmin), On: "any product", Live: true},
 	"ClaimProduct":       {Roles: reviewers, On: "any product of a seller in which it is nobody"},

@@ -60,7 +60,11 @@ func (s server) ShowProductOfSeller(ctx context.Context, r api.ShowProductOfSell
 	if err != nil {
 		return nil, err
 	}
-	return api.ShowProductOfSeller200JSONResponse{Body: shownWhole(&w), Headers: api.ShowProductOfSeller200ResponseHeaders{ETag: web.Version(w.Version)}}, nil
+	body, err := s.shownWhole(ctx, &w)
+	if err != nil {
+		return nil, err
+	}
+	return api.ShowProductOfSeller200JSONResponse{Body: body, Headers: api.ShowProductOfSeller200ResponseHeaders{ETag: web.Version(w.Version)}}, nil
 }
 
 // ChangeProduct implements api.StrictServerInterface.
@@ -195,10 +199,17 @@ func (s server) ShowProduct(ctx context.Context, r api.ShowProductRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	of := shownWhole(&w)
+	of, err := s.shownWhole(ctx, &w)
+	if err != nil {
+		return nil, err
+	}
+	media, err := s.forShoppers(ctx, w.Media)
+	if err != nil {
+		return nil, err
+	}
 	body := api.WholeProduct{
 		ProductID: of.ProductID, SellerID: of.SellerID, Version: of.Version, CategoryID: of.CategoryID, BrandID: of.BrandID, TaxCategory: of.TaxCategory,
-		Options: of.Options, Values: of.Values, Texts: of.Texts, Skus: []api.ShownSKU{},
+		Options: of.Options, Values: of.Values, Texts: of.Texts, Skus: []api.ShownSKU{}, Media: media,
 	}
 	for _, sku := range of.Skus {
 		if sku.State == api.ShownState(StateActive) {
@@ -216,6 +227,9 @@ func sent(c *api.ProductContent) Content {
 	}
 	if c.Options != nil {
 		of.Options = *c.Options
+	}
+	if c.MediaIds != nil {
+		of.Media = *c.MediaIds
 	}
 	return of
 }
@@ -235,7 +249,7 @@ func sentSKU(code *string, options api.OptionChoices, grams int, size api.Parcel
 func shownProduct(p *Product) api.ProductOfSeller {
 	of := api.ProductOfSeller{
 		ProductID: p.ID, SellerID: p.Seller, Stage: api.Stage(p.Stage), Version: int(p.Version), MadeAt: p.MadeAt.UTC(),
-		CategoryID: p.Category, TaxCategory: p.Tax, Options: append([]string{}, p.Options...), Values: api.AttributeValues{},
+		CategoryID: p.Category, TaxCategory: p.Tax, Options: append([]string{}, p.Options...), Values: api.AttributeValues{}, MediaIds: mediaIDs(p.Media),
 	}
 	if p.Values != nil {
 		of.Values = p.Values
@@ -246,12 +260,17 @@ func shownProduct(p *Product) api.ProductOfSeller {
 	return of
 }
 
-// shownWhole is a product with its texts and its SKUs.
-func shownWhole(w *Whole) api.WholeProductOfSeller {
+// shownWhole is a product with its texts, its SKUs and its pictures.
+func (s server) shownWhole(ctx context.Context, w *Whole) (api.WholeProductOfSeller, error) {
 	p := shownProduct(&w.Product)
+	media, err := s.shownMedias(ctx, w.Media)
+	if err != nil {
+		return api.WholeProductOfSeller{}, err
+	}
 	of := api.WholeProductOfSeller{
 		ProductID: p.ProductID, SellerID: p.SellerID, Stage: p.Stage, Version: p.Version, MadeAt: p.MadeAt, CategoryID: p.CategoryID, BrandID: p.BrandID,
 		TaxCategory: p.TaxCategory, Options: p.Options, Values: p.Values, Texts: api.ProductTexts{}, Skus: []api.SKUOfSeller{},
+		MediaIds: p.MediaIds, Media: media,
 	}
 	for locale, t := range w.Texts {
 		text := api.ProductText{Title: t.Title}
@@ -260,16 +279,16 @@ func shownWhole(w *Whole) api.WholeProductOfSeller {
 		}
 		of.Texts[locale] = text
 	}
-	for _, s := range w.SKUs {
-		id, _ := ids.SKU(w.ID, s.N) // the schema has no other numbers
+	for _, has := range w.SKUs {
+		id, _ := ids.SKU(w.ID, has.N) // the schema has no other numbers
 		sku := api.SKUOfSeller{
-			SkuID: strconv.FormatInt(id, 10), State: api.ShownState(s.State), Options: s.Options, Grams: int(s.Grams),
-			SizeMm: api.ParcelSize{Length: int(s.Size.Length), Width: int(s.Size.Width), Height: int(s.Size.Height)},
+			SkuID: strconv.FormatInt(id, 10), State: api.ShownState(has.State), Options: has.Options, Grams: int(has.Grams),
+			SizeMm: api.ParcelSize{Length: int(has.Size.Length), Width: int(has.Size.Width), Height: int(has.Size.Height)},
 		}
-		if s.Code != "" {
-			sku.SellerCode = &s.Code
+		if has.Code != "" {
+			sku.SellerCode = &has.Code
 		}
 		of.Skus = append(of.Skus, sku)
 	}
-	return of
+	return of, nil
 }

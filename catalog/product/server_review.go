@@ -32,7 +32,11 @@ func (s server) ShowProductReview(ctx context.Context, r api.ShowProductReviewRe
 	if err != nil {
 		return nil, err
 	}
-	return api.ShowProductReview200JSONResponse{Body: shownWhole(&w), Headers: api.ShowProductReview200ResponseHeaders{ETag: web.Version(w.Version)}}, nil
+	body, err := s.shownWhole(ctx, &w)
+	if err != nil {
+		return nil, err
+	}
+	return api.ShowProductReview200JSONResponse{Body: body, Headers: api.ShowProductReview200ResponseHeaders{ETag: web.Version(w.Version)}}, nil
 }
 
 // ClaimProduct implements api.StrictServerInterface.

@@ -13,8 +13,11 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/objects"
 	"sluice/catalog/internal/outbox"
 	"sluice/catalog/internal/replay"
+	"sluice/catalog/internal/schedule"
+	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/work"
 	"sluice/core/db"
 	"sluice/core/ids"
@@ -27,6 +30,7 @@ import (
 type Config struct {
 	Databases *place.Databases // the caller closes them
 	Sellers   Sellers
+	Media     *objects.Store // nil: the shop has no pictures
 	Now       func() time.Time
 }
 
@@ -35,13 +39,16 @@ type Products struct {
 	databases *place.Databases
 	sellers   Sellers
 	acts      audit.Log
+	media     *objects.Store
+	now       func() time.Time
+	decoding  chan struct{} // pictures
 	blocks    blocks
 	trees     trees
 }
 
 // New makes the products.
 func New(cfg Config) *Products {
-	p := &Products{databases: cfg.Databases, sellers: cfg.Sellers}
+	p := &Products{databases: cfg.Databases, sellers: cfg.Sellers, media: cfg.Media, now: cfg.Now, decoding: make(chan struct{}, decodingMax)}
 	p.trees = trees{now: cfg.Now, read: p.readTree, turn: make(chan struct{}, 1)}
 	return p
 }
@@ -51,7 +58,13 @@ const topic = "sluice.products.v1"
 
 // Work is what the package does besides answering.
 func (p *Products) Work() work.Owner {
-	return work.Owner{Name: owner, Kind: shard.Products, Topics: []string{topic}}
+	return work.Owner{
+		Name: owner, Kind: shard.Products, Topics: []string{topic},
+		Tasks: map[string]task.Handler{taskCheckMedia: p.checkMedia, taskShowMedia: p.showMedia, taskDropMedia: p.dropMedia},
+		Times: []work.Time{
+			{Item: schedule.Item{Name: timeSweepMedia, Every: 10 * time.Minute, At: 7 * time.Minute}, Everywhere: true, Do: p.sweepMedia},
+		},
+	}
 }
 
 // home is the logical shard that has the categories and the brands. It never changes.

@@ -7,13 +7,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Part is what a change is about: the content, a text, a SKU or the stage of a product.
+// Part is what a change is about: the content, a text, a SKU, a picture or the stage of a product.
 type Part string
 
 // The parts. Those of texts and SKUs have a locale or a number behind them.
 const (
 	PartContent Part = "content"
 	PartStage   Part = "stage"
+	PartMedia   Part = "media" // what staff decided of a picture
 	partText         = "text."
 	partSKU          = "sku."
 )
@@ -40,11 +41,11 @@ func restorable(version, latest int64) bool {
 }
 
 // asOf is what each part was as of a version, of those that have changed since. The changes are those after it, in their order. A product
-// moves by moves alone, so its stage is not among them.
+// moves by moves alone, and its pictures by decisions, so they are not among them.
 func asOf(since []Changed) map[Part]jsontext.Value {
 	was := map[Part]jsontext.Value{}
 	for _, c := range slices.Backward(since) {
-		if c.Part != PartStage {
+		if c.Part != PartStage && c.Part != PartMedia {
 			was[c.Part] = c.Before
 		}
 	}

@@ -31,6 +31,7 @@ type Whole struct {
 
 	Texts map[string]Text
 	SKUs  []SKU
+	Media []Media // all that there are; for shoppers, those that they see, in their order
 }
 
 // OfSeller shows a product to the people and the systems of its seller.
@@ -38,7 +39,7 @@ func (p *Products) OfSeller(ctx context.Context, by seller.Reader, of ids.Seller
 	if _, err := p.sellers.Admit(ctx, by, of); err != nil {
 		return Whole{}, err
 	}
-	w, err := p.whole(ctx, id)
+	w, err := p.whole(ctx, id, false)
 	if err == nil && w.Seller != of {
 		err = errUnknownProduct
 	}
@@ -47,7 +48,7 @@ func (p *Products) OfSeller(ctx context.Context, by seller.Reader, of ids.Seller
 
 // Shown shows a product to shoppers: one that is listed, of a seller whose products can be.
 func (p *Products) Shown(ctx context.Context, id ids.Product) (Whole, error) {
-	w, err := p.whole(ctx, id)
+	w, err := p.whole(ctx, id, true)
 	switch {
 	case err != nil:
 		return Whole{}, err
@@ -60,12 +61,24 @@ func (p *Products) Shown(ctx context.Context, id ids.Product) (Whole, error) {
 	case err != nil:
 		return Whole{}, err
 	}
+	w.Media = w.shownMedia()
 	return w, nil
+}
+
+// shownMedia are the pictures that shoppers see, in their order.
+func (w *Whole) shownMedia() (shown []Media) {
+	for _, id := range w.Content.Media {
+		i := slices.IndexFunc(w.Media, func(m Media) bool { return m.ID == id && m.State == MediaShown })
+		if i >= 0 {
+			shown = append(shown, w.Media[i])
+		}
+	}
+	return shown
 }
 
 // Reviewed shows a product to reviewers.
 func (p *Products) Reviewed(ctx context.Context, id ids.Product) (Whole, error) {
-	return p.whole(ctx, id)
+	return p.whole(ctx, id, false)
 }
 
 // List lists the products of a seller after one, by their ids. They are in any place, so that all places are asked. More says that
@@ -96,15 +109,20 @@ func (p *Products) List(ctx context.Context, by seller.Reader, of ids.Seller, af
 	return page, false, nil
 }
 
-// whole reads a product as of one moment.
-func (p *Products) whole(ctx context.Context, id ids.Product) (w Whole, err error) {
+// whole reads a product as of one moment. For shoppers, pictures that it does not use are not read.
+func (p *Products) whole(ctx context.Context, id ids.Product, shoppers bool) (w Whole, err error) {
 	at := p.atProduct(id)
 	tx, err := at.Writer().BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return Whole{}, readError(at, "products", err)
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
-	return readWhole(ctx, at, at.In(tx), id)
+	in := at.In(tx)
+	if w, err = readWhole(ctx, at, in, id); err != nil || shoppers && len(w.Content.Media) == 0 {
+		return w, err
+	}
+	w.Media, err = readMedia(ctx, at, in, id)
+	return w, err
 }
 
 func readWhole(ctx context.Context, at place.Place, in place.Conn, id ids.Product) (Whole, error) {

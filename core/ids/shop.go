@@ -52,6 +52,8 @@ type (
 	Promotion = ID[promotion]
 	// Coupon is the id of a coupon that somebody has.
 	Coupon = ID[coupon]
+	// Media is the id of a picture of a product.
+	Media = ID[media]
 )
 
 type kind interface{ prefix() string }
@@ -78,6 +80,7 @@ type (
 	price      struct{}
 	promotion  struct{}
 	coupon     struct{}
+	media      struct{}
 )
 
 func (product) prefix() string    { return "prd_" }
@@ -101,6 +104,7 @@ func (webhook) prefix() string    { return "whk_" }
 func (price) prefix() string      { return "prc_" }
 func (promotion) prefix() string  { return "prm_" }
 func (coupon) prefix() string     { return "cpn_" }
+func (media) prefix() string      { return "med_" }
 
 // The digits are Crockford's base32 in lower case: it has no i, l, o and u. 13 of them have 65 bits, so the first is 0 to 7.
 // All ids of a kind have one length, and are ordered as texts as they are as numbers.

@@ -44,6 +44,7 @@ func TestKindsHaveTheirPrefixes(t *testing.T) {
 	f(ids.Price(33), "prc")
 	f(ids.Promotion(33), "prm")
 	f(ids.Coupon(33), "cpn")
+	f(ids.Media(33), "med")
 }
 
 func TestReadOneFormOnly(t *testing.T) {

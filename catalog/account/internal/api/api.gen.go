@@ -83,6 +83,7 @@ const (
 	ProblemCodeMismatch              ProblemCode = "mismatch"
 	ProblemCodeNameTaken             ProblemCode = "name_taken"
 	ProblemCodeNoChannel             ProblemCode = "no_channel"
+	ProblemCodeNoMedia               ProblemCode = "no_media"
 	ProblemCodeNotFound              ProblemCode = "not_found"
 	ProblemCodeOptionsTaken          ProblemCode = "options_taken"
 	ProblemCodeOutcomeUnknown        ProblemCode = "outcome_unknown"
@@ -113,6 +114,7 @@ const (
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
 	ProblemCodeUnknownMarket         ProblemCode = "unknown_market"
+	ProblemCodeUnknownMedia          ProblemCode = "unknown_media"
 	ProblemCodeUnknownMember         ProblemCode = "unknown_member"
 	ProblemCodeUnknownOffer          ProblemCode = "unknown_offer"
 	ProblemCodeUnknownProduct        ProblemCode = "unknown_product"
@@ -425,6 +427,9 @@ type Lines = []AddressLine
 
 // Locale A language, and where it is spoken.
 type Locale = string
+
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
 
 // Moment A moment in RFC 3339, written in a year from 1971 on and before the year 10000 in UTC, to the millisecond, and no leap second.
 type Moment = web.Moment

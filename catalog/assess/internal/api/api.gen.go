@@ -120,6 +120,9 @@ type Limit = web.Limit
 // Locale A language, and where it is spoken.
 type Locale = string
 
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
+
 // OfferID defines model for OfferID.
 type OfferID = ids.Offer
 

@@ -112,6 +112,9 @@ type MadeMove struct {
 	Version int `json:"version"`
 }
 
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
+
 // NoOfferID defines model for NoOfferID.
 type NoOfferID = ids.Offer
 

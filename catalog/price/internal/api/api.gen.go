@@ -81,6 +81,9 @@ type Markets struct {
 	Data []ShownMarket `json:"data"`
 }
 
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
+
 // MemberPrice defines model for MemberPrice.
 type MemberPrice struct {
 	// Level From which level on.

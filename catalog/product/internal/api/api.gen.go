@@ -42,6 +42,34 @@ const (
 	Support GrantableRole = "support"
 )
 
+// Defines values for MediaFault.
+const (
+	Checksum   MediaFault = "checksum"
+	Damaged    MediaFault = "damaged"
+	Dimensions MediaFault = "dimensions"
+	Missing    MediaFault = "missing"
+	Size       MediaFault = "size"
+	Type       MediaFault = "type"
+)
+
+// Defines values for MediaState.
+const (
+	MediaStateApproved MediaState = "approved"
+	MediaStateAsked    MediaState = "asked"
+	MediaStatePending  MediaState = "pending"
+	MediaStateRejected MediaState = "rejected"
+	MediaStateSent     MediaState = "sent"
+	MediaStateShown    MediaState = "shown"
+	MediaStateUnfit    MediaState = "unfit"
+)
+
+// Defines values for NewMediaType.
+const (
+	ImageJpeg NewMediaType = "image/jpeg"
+	ImagePng  NewMediaType = "image/png"
+	ImageWebp NewMediaType = "image/webp"
+)
+
 // Defines values for OverrulingStage.
 const (
 	OverrulingStageArchived OverrulingStage = "archived"
@@ -308,6 +336,68 @@ type Line = string
 // Locale A language, and where it is spoken.
 type Locale = string
 
+// Media defines model for Media.
+type Media struct {
+	// Bytes Of the file that is uploaded.
+	Bytes int `json:"bytes"`
+
+	// Fault Why it is unfit.
+	Fault   *MediaFault `json:"fault,omitempty"`
+	Large   *Rendition  `json:"large,omitempty"`
+	MadeAt  time.Time   `json:"made_at"`
+	MediaID MediaID     `json:"media_id"`
+
+	// MovedAt When it got its state.
+	MovedAt   time.Time `json:"moved_at"`
+	ProductID ProductID `json:"product_id"`
+
+	// Reason Why it was rejected.
+	Reason *string    `json:"reason,omitempty"`
+	Small  *Rendition `json:"small,omitempty"`
+	State  MediaState `json:"state"`
+
+	// Type Of the file that is uploaded.
+	Type string `json:"type"`
+}
+
+// MediaFault Why it is unfit.
+type MediaFault string
+
+// MediaState defines model for Media.State.
+type MediaState string
+
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
+
+// MediaIDs Pictures of the product, in the order in which shoppers see them.
+type MediaIDs = []MediaID
+
+// MediaReviews defines model for MediaReviews.
+type MediaReviews struct {
+	Data []Media `json:"data"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// MediaUpload defines model for MediaUpload.
+type MediaUpload struct {
+	Media Media `json:"media"`
+
+	// Upload Absent in the answer to a repetition once its time is over.
+	Upload *Upload `json:"upload,omitempty"`
+}
+
+// Upload Absent in the answer to a repetition once its time is over.
+type Upload struct {
+	EndsAt time.Time `json:"ends_at"`
+
+	// Headers By name. A browser sends Content-Length by itself.
+	Headers map[string]string `json:"headers"`
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+}
+
 // Name At most 100 bytes in UTF-8, without control and format characters.
 type Name = string
 
@@ -331,6 +421,19 @@ type NewCategory struct {
 	// Position Among those with the same parent.
 	Position *int `json:"position,omitempty"`
 }
+
+// NewMedia defines model for NewMedia.
+type NewMedia struct {
+	// Bytes How long the file is.
+	Bytes int `json:"bytes"`
+
+	// Sha256 Of the file.
+	Sha256 string       `json:"sha256"`
+	Type   NewMediaType `json:"type"`
+}
+
+// NewMediaType defines model for NewMedia.Type.
+type NewMediaType string
 
 // NewSKU defines model for NewSKU.
 type NewSKU struct {
@@ -388,6 +491,9 @@ type ProductContent struct {
 	BrandID    *NoBrandID `json:"brand_id,omitempty"`
 	CategoryID CategoryID `json:"category_id"`
 
+	// MediaIds Pictures of the product, in the order in which shoppers see them.
+	MediaIds *[]MediaID `json:"media_ids,omitempty"`
+
 	// Options Attributes of the kind choice in which its SKUs differ.
 	Options *[]Word `json:"options,omitempty"`
 
@@ -414,6 +520,9 @@ type ProductOfSeller struct {
 	BrandID    *BrandID   `json:"brand_id,omitempty"`
 	CategoryID CategoryID `json:"category_id"`
 	MadeAt     time.Time  `json:"made_at"`
+
+	// MediaIds Pictures of the product, in the order in which shoppers see them.
+	MediaIds MediaIDs `json:"media_ids"`
 
 	// Options Attributes of the kind choice in which its SKUs differ.
 	Options   []Word    `json:"options"`
@@ -499,7 +608,7 @@ type ProductVersion struct {
 	// Before Absent if it was not there.
 	Before jsontext.Value `json:"before,omitempty"`
 
-	// Part content, stage, text. with a locale, or sku. with a number.
+	// Part content, stage, media, text. with a locale, or sku. with a number.
 	Part    string  `json:"part"`
 	Reason  *string `json:"reason,omitempty"`
 	Version int     `json:"version"`
@@ -529,6 +638,18 @@ type QueueCursor = string
 
 // Reason Why, at most 200 bytes in UTF-8 without control and format characters. The audit log keeps it.
 type Reason = string
+
+// Rendition defines model for Rendition.
+type Rendition struct {
+	// Height In pixels.
+	Height int `json:"height"`
+
+	// URL Of a JPEG file.
+	URL string `json:"url"`
+
+	// Width In pixels.
+	Width int `json:"width"`
+}
 
 // Restoration defines model for Restoration.
 type Restoration struct {
@@ -572,6 +693,13 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShownMedia defines model for ShownMedia.
+type ShownMedia struct {
+	Large   Rendition `json:"large"`
+	MediaID MediaID   `json:"media_id"`
+	Small   Rendition `json:"small"`
+}
+
 // ShownSKU defines model for ShownSKU.
 type ShownSKU struct {
 	Grams int `json:"grams"`
@@ -610,6 +738,9 @@ type WholeProduct struct {
 	BrandID    *BrandID   `json:"brand_id,omitempty"`
 	CategoryID CategoryID `json:"category_id"`
 
+	// Media Its pictures, in their order.
+	Media []ShownMedia `json:"media"`
+
 	// Options Attributes of the kind choice in which its SKUs differ.
 	Options   []Word     `json:"options"`
 	ProductID ProductID  `json:"product_id"`
@@ -634,6 +765,12 @@ type WholeProductOfSeller struct {
 	BrandID    *BrandID   `json:"brand_id,omitempty"`
 	CategoryID CategoryID `json:"category_id"`
 	MadeAt     time.Time  `json:"made_at"`
+
+	// Media All that it has.
+	Media []Media `json:"media"`
+
+	// MediaIds Pictures of the product, in the order in which shoppers see them.
+	MediaIds MediaIDs `json:"media_ids"`
 
 	// Options Attributes of the kind choice in which its SKUs differ.
 	Options   []Word        `json:"options"`
@@ -775,6 +912,15 @@ type SetAttributeParams struct {
 	IfMatch IfMatch `json:"If-Match"`
 }
 
+// ListMediaReviewsParams defines parameters for ListMediaReviews.
+type ListMediaReviewsParams struct {
+	// Limit How many at most; 50 if it is not given.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor What next_cursor of the page before was.
+	Cursor QueueCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListProductReviewsParams defines parameters for ListProductReviews.
 type ListProductReviewsParams struct {
 	// Limit How many at most; 50 if it is not given.
@@ -808,6 +954,12 @@ type SnapshotProductsParams struct {
 	Cursor SnapshotCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DecideMediaParams defines parameters for DecideMedia.
+type DecideMediaParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // OverruleProductParams defines parameters for OverruleProduct.
 type OverruleProductParams struct {
 	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
@@ -839,6 +991,18 @@ type ChangeProductParams struct {
 
 	// IfMatch The ETag of what is changed.
 	IfMatch IfMatch `json:"If-Match"`
+}
+
+// AskUploadParams defines parameters for AskUpload.
+type AskUploadParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CheckMediaParams defines parameters for CheckMedia.
+type CheckMediaParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // RestoreProductParams defines parameters for RestoreProduct.
@@ -922,6 +1086,9 @@ type SetAttributeJSONRequestBody = AttributeOfCategory
 // DecideProductJSONRequestBody defines body for DecideProduct for application/json ContentType.
 type DecideProductJSONRequestBody = Decision
 
+// DecideMediaJSONRequestBody defines body for DecideMedia for application/json ContentType.
+type DecideMediaJSONRequestBody = Decision
+
 // OverruleProductJSONRequestBody defines body for OverruleProduct for application/json ContentType.
 type OverruleProductJSONRequestBody = Overruling
 
@@ -930,6 +1097,9 @@ type MakeProductJSONRequestBody = ProductContent
 
 // ChangeProductJSONRequestBody defines body for ChangeProduct for application/json ContentType.
 type ChangeProductJSONRequestBody = ProductContent
+
+// AskUploadJSONRequestBody defines body for AskUpload for application/json ContentType.
+type AskUploadJSONRequestBody = NewMedia
 
 // RestoreProductJSONRequestBody defines body for RestoreProduct for application/json ContentType.
 type RestoreProductJSONRequestBody = Restoration
@@ -1274,6 +1444,28 @@ func (response SetAttribute200JSONResponse) VisitSetAttributeResponse(w http.Res
 	return err
 }
 
+type ListMediaReviewsRequestObject struct {
+	Params ListMediaReviewsParams
+}
+
+type ListMediaReviewsResponseObject interface {
+	VisitListMediaReviewsResponse(w http.ResponseWriter) error
+}
+
+type ListMediaReviews200JSONResponse MediaReviews
+
+func (response ListMediaReviews200JSONResponse) VisitListMediaReviewsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProductReviewsRequestObject struct {
 	Params ListProductReviewsParams
 }
@@ -1441,6 +1633,31 @@ func (response ShowProduct200JSONResponse) VisitShowProductResponse(w http.Respo
 	return err
 }
 
+type DecideMediaRequestObject struct {
+	ProductID ProductID `json:"product_id"`
+	MediaID   MediaID   `json:"media_id"`
+	Params    DecideMediaParams
+	Body      *DecideMediaJSONRequestBody
+}
+
+type DecideMediaResponseObject interface {
+	VisitDecideMediaResponse(w http.ResponseWriter) error
+}
+
+type DecideMedia200JSONResponse Media
+
+func (response DecideMedia200JSONResponse) VisitDecideMediaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type OverruleProductRequestObject struct {
 	ProductID ProductID `json:"product_id"`
 	Params    OverruleProductParams
@@ -1588,6 +1805,56 @@ func (response ChangeProduct200JSONResponse) VisitChangeProductResponse(w http.R
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AskUploadRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	Params    AskUploadParams
+	Body      *AskUploadJSONRequestBody
+}
+
+type AskUploadResponseObject interface {
+	VisitAskUploadResponse(w http.ResponseWriter) error
+}
+
+type AskUpload201JSONResponse MediaUpload
+
+func (response AskUpload201JSONResponse) VisitAskUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckMediaRequestObject struct {
+	SellerID  SellerID  `json:"seller_id"`
+	ProductID ProductID `json:"product_id"`
+	MediaID   MediaID   `json:"media_id"`
+	Params    CheckMediaParams
+}
+
+type CheckMediaResponseObject interface {
+	VisitCheckMediaResponse(w http.ResponseWriter) error
+}
+
+type CheckMedia202JSONResponse Media
+
+func (response CheckMedia202JSONResponse) VisitCheckMediaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1851,6 +2118,9 @@ type StrictServerInterface interface {
 	// SetAttribute Give a category an attribute, or change one. For ops and admins.
 	// (PUT /v1/categories/{category_id}/attributes/{attribute})
 	SetAttribute(ctx context.Context, request SetAttributeRequestObject) (SetAttributeResponseObject, error)
+	// ListMediaReviews List pictures that somebody has to look at, those first that have waited longest. For support, ops and admins.
+	// (GET /v1/media_reviews)
+	ListMediaReviews(ctx context.Context, request ListMediaReviewsRequestObject) (ListMediaReviewsResponseObject, error)
 	// ListProductReviews List products that wait for a review, those first that have waited longest. For support, ops and admins.
 	// (GET /v1/product_reviews)
 	ListProductReviews(ctx context.Context, request ListProductReviewsRequestObject) (ListProductReviewsResponseObject, error)
@@ -1869,6 +2139,9 @@ type StrictServerInterface interface {
 	// ShowProduct Show a product to shoppers. For anybody.
 	// (GET /v1/products/{product_id})
 	ShowProduct(ctx context.Context, request ShowProductRequestObject) (ShowProductResponseObject, error)
+	// DecideMedia Let shoppers see a picture, or reject it. For support and ops.
+	// (POST /v1/products/{product_id}/media/{media_id}/decision)
+	DecideMedia(ctx context.Context, request DecideMediaRequestObject) (DecideMediaResponseObject, error)
 	// OverruleProduct Take a product from shoppers, or archive it. For ops and admins.
 	// (PUT /v1/products/{product_id}/stage)
 	OverruleProduct(ctx context.Context, request OverruleProductRequestObject) (OverruleProductResponseObject, error)
@@ -1884,6 +2157,12 @@ type StrictServerInterface interface {
 	// ChangeProduct Change what a product is. For owners and members of its seller.
 	// (PUT /v1/sellers/{seller_id}/products/{product_id})
 	ChangeProduct(ctx context.Context, request ChangeProductRequestObject) (ChangeProductResponseObject, error)
+	// AskUpload Ask for an address to upload a picture to. For owners and members of its seller.
+	// (POST /v1/sellers/{seller_id}/products/{product_id}/media)
+	AskUpload(ctx context.Context, request AskUploadRequestObject) (AskUploadResponseObject, error)
+	// CheckMedia Say that a picture is uploaded. For owners and members of its seller.
+	// (POST /v1/sellers/{seller_id}/products/{product_id}/media/{media_id}/check)
+	CheckMedia(ctx context.Context, request CheckMediaRequestObject) (CheckMediaResponseObject, error)
 	// RestoreProduct Make a product what it was as of a version. For owners and members of its seller.
 	// (POST /v1/sellers/{seller_id}/products/{product_id}/restorations)
 	RestoreProduct(ctx context.Context, request RestoreProductRequestObject) (RestoreProductResponseObject, error)
@@ -2149,6 +2428,24 @@ func Routes(server StrictServerInterface) []web.Route {
 			},
 		},
 		{
+			Operation: "ListMediaReviews", Method: "GET", Path: "/v1/media_reviews",
+			Parameters: []string{"limit", "cursor"},
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request ListMediaReviewsRequestObject
+				if err := web.ReadQuery(r, "limit", &request.Params.Limit); err != nil {
+					return nil, err
+				}
+				if err := web.ReadQuery(r, "cursor", &request.Params.Cursor); err != nil {
+					return nil, err
+				}
+				answer, err := server.ListMediaReviews(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitListMediaReviewsResponse, nil
+			},
+		},
+		{
 			Operation: "ListProductReviews", Method: "GET", Path: "/v1/product_reviews",
 			Parameters: []string{"limit", "cursor"},
 			Serve: func(r *http.Request) (web.Answer, error) {
@@ -2252,6 +2549,31 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitShowProductResponse, nil
+			},
+		},
+		{
+			Operation: "DecideMedia", Method: "POST", Path: "/v1/products/{product_id}/media/{media_id}/decision",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request DecideMediaRequestObject
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "media_id", &request.MediaID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(DecideMediaJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.DecideMedia(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitDecideMediaResponse, nil
 			},
 		},
 		{
@@ -2365,6 +2687,54 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitChangeProductResponse, nil
+			},
+		},
+		{
+			Operation: "AskUpload", Method: "POST", Path: "/v1/sellers/{seller_id}/products/{product_id}/media",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request AskUploadRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(AskUploadJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.AskUpload(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitAskUploadResponse, nil
+			},
+		},
+		{
+			Operation: "CheckMedia", Method: "POST", Path: "/v1/sellers/{seller_id}/products/{product_id}/media/{media_id}/check",
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request CheckMediaRequestObject
+				if err := web.ReadPath(r, "seller_id", &request.SellerID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "product_id", &request.ProductID); err != nil {
+					return nil, err
+				}
+				if err := web.ReadPath(r, "media_id", &request.MediaID); err != nil {
+					return nil, err
+				}
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				answer, err := server.CheckMedia(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitCheckMediaResponse, nil
 			},
 		},
 		{

@@ -88,6 +88,7 @@ const (
 	Mismatch              ProblemCode = "mismatch"
 	NameTaken             ProblemCode = "name_taken"
 	NoChannel             ProblemCode = "no_channel"
+	NoMedia               ProblemCode = "no_media"
 	NotFound              ProblemCode = "not_found"
 	OptionsTaken          ProblemCode = "options_taken"
 	OutcomeUnknown        ProblemCode = "outcome_unknown"
@@ -118,6 +119,7 @@ const (
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownKey            ProblemCode = "unknown_key"
 	UnknownMarket         ProblemCode = "unknown_market"
+	UnknownMedia          ProblemCode = "unknown_media"
 	UnknownMember         ProblemCode = "unknown_member"
 	UnknownOffer          ProblemCode = "unknown_offer"
 	UnknownProduct        ProblemCode = "unknown_product"
@@ -401,6 +403,9 @@ type Line = string
 
 // Locale A language, and where it is spoken.
 type Locale = string
+
+// MediaID defines model for MediaID.
+type MediaID = ids.Media
 
 // MemberRole defines model for MemberRole.
 type MemberRole string
