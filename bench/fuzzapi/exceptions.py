@@ -26,6 +26,7 @@ UNTOLD = {
     "want an id: cat_": "likewise, of categories",
     "want an id: brd_": "likewise, of brands",
     "want an id: prd_": "likewise, of products",
+    "want an id: med_": "likewise, of pictures",
     "want an id: ofr_": "likewise, of offers",
     "no currency": "which codes there are is in a table",
     "want the offer to last": "a bound of the difference of two members",
