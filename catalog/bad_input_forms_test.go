@@ -338,7 +338,9 @@ func (i *intruder) wrongHeaders(o operation) (all []attempt) {
 		add("Idempotency-Key", "idempotency_key_invalid", "a", "b")
 	}
 	if o.has("header", "If-Match") {
-		add("If-Match", "if_match_missing")
+		if o.needs("header", "If-Match") {
+			add("If-Match", "if_match_missing")
+		}
 		for _, version := range []string{"*", "1", `""`, `"0"`, `"01"`, `"-1"`, `W/"1"`, `"1", "2"`, `"9223372036854775808"`} {
 			add("If-Match", "", version)
 		}
@@ -347,6 +349,12 @@ func (i *intruder) wrongHeaders(o operation) (all []attempt) {
 	if o.has("header", "Read-After") {
 		add("Read-After", "", "x")
 		add("Read-After", "", "1", "2")
+	}
+	if o.has("header", "Cart-Token") {
+		add("Cart-Token", "")
+		add("Cart-Token", "", "x")
+		add("Cart-Token", "", i.guest, i.guest)
+		add("Cart-Token", "unknown_cart", strings.Repeat("A", len(i.guest)))
 	}
 	add("Authorization", "", "Bearer "+i.mia.token, "Bearer "+i.eve.token)
 	return all

@@ -120,6 +120,7 @@ type intruder struct {
 	operations []operation
 	mia, eve   person
 	nobodys    map[string]string // ids of what there is not: the examples of the document
+	guest      string            // the token of a guest's cart
 	rob        string            // a token of somebody with codes
 	category   string            // of the products of people
 	tried      int
@@ -167,6 +168,7 @@ func newIntruder(t *testing.T) *intruder {
 		i.operations = append(i.operations, o)
 	}
 	i.category = c.categoryOfShirts(func(what string) string { return "intruder-" + what })
+	i.guest = c.text(c.write("POST", "/v1/guest_carts", "", "guest", "", "ok"), "cart_token")
 	i.mia, i.eve = i.person("mia", "+4915112345671"), i.person("eve", "+4915112345672")
 	for _, role := range []string{"support", "ops"} {
 		c.grant(i.mia.id, role)
@@ -204,6 +206,7 @@ func (i *intruder) person(name, phone string) person {
 	}
 	at := "/v1/sellers/" + p.own["seller_id"] + "/products"
 	p.own["product_id"] = c.text(c.write("POST", at, p.token, name, strings.ReplaceAll(shirt, "CATEGORY", i.category), "ok"), "product_id")
+	c.cartOf(p.id, "4096")
 	c.change("POST", at+"/"+p.own["product_id"]+"/skus", p.token, name, `"1"`, smallShirt, "ok")
 	whole := c.shoot(shot{Method: "GET", Path: at + "/" + p.own["product_id"], Token: p.token, Want: "ok"})
 	p.own["sku_id"] = regexp.MustCompile(`"sku_id":"([0-9]+)"`).FindStringSubmatch(whole.Body)[1]
@@ -302,6 +305,11 @@ func (o operation) has(in, name string) bool {
 	return slices.ContainsFunc(o.parameters(in), func(p *openapi3.Parameter) bool { return p.Name == name })
 }
 
+// needs reports whether a parameter has to be there.
+func (o operation) needs(in, name string) bool {
+	return slices.ContainsFunc(o.parameters(in), func(p *openapi3.Parameter) bool { return p.Name == name && p.Required })
+}
+
 // people reports whether people may call an operation.
 func (o operation) people() bool {
 	return slices.ContainsFunc([]string{"shopper", "seller_", "support", "ops"}, func(role string) bool { return strings.Contains(o.Roles, role) })
@@ -357,6 +365,9 @@ func (i *intruder) send(o operation, a attempt) reply {
 	}
 	if o.has("header", "If-Match") {
 		r.Header.Set("If-Match", `"1"`)
+	}
+	if o.has("header", "Cart-Token") {
+		r.Header.Set("Cart-Token", i.guest)
 	}
 	maps.Copy(r.Header, a.header)
 	resp, err := i.http.Do(r)

@@ -78,6 +78,7 @@ func (c *callCounter) callsOfGoods(category string) {
 	c.call(request{"GET", path.Replace("/v1/products/{product_id}"), "", "", http.StatusOK, 5, 1, "/v1/products/{product_id}"})
 	c.callsOfOffers(seller.String(), strconv.FormatInt(sku, 10))
 	c.callsOfPrices(owner, c.token(7, auth.RoleAdmin), path)
+	c.callsOfCarts(sku)
 	do("PUT", "/v1/products/{product_id}/stage", `{"stage":"delisted","reason":"x"}`, ops, http.StatusOK, 16)
 	c.call(request{"GET", "/v1/product_snapshot", "", c.token(7, auth.RoleAdmin), http.StatusOK, 4, 1, ""}) // there is no brand
 }

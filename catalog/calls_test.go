@@ -25,6 +25,7 @@ import (
 	"sluice/catalog/account/provider"
 	"sluice/catalog/account/provider/providertest"
 	"sluice/catalog/assess"
+	"sluice/catalog/cart"
 	"sluice/catalog/internal/objects/objectstest"
 	"sluice/catalog/internal/task"
 	"sluice/catalog/internal/vault"
@@ -156,9 +157,10 @@ func (c *callCounter) serve() {
 	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Media: objectstest.Start(c.t).Open(c.t), Now: func() time.Time { return began }}) // likewise of the tree
 	pricing := price.New(price.Config{Databases: c.databases, Markets: price.DefaultMarkets(), Sellers: sellers, Products: products})
 	offers := offer.New(offer.Config{Databases: c.databases, Sellers: sellers, Goods: products})
+	carts := cart.New(cart.Config{Databases: c.databases, Prover: secret, Products: products, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, assessments, sellers, products, offers, pricing), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
+		Routes: routes(accounts, assessments, sellers, products, offers, pricing, carts), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,

@@ -42,7 +42,7 @@ var notPersonal = map[string]string{
 	"reason": "of support, for the audit log, which docs/audit.md says", "name": "of what is sold, or of a system of a seller", "user_id": "a number", "parent_id": "a number", "unit": "of a measure", "types": "of events", "sha256": "of a document",
 	"scopes": "words of the program", "code": "it counts once", "current_password": "as password is handled", "device_token": "planted as the shop gives it",
 	"refresh_token": "planted as the shop gives it", "flow_token": "planted as the shop gives it", "state": "planted as the shop gives it, or a word of the program", "iss": "of a provider",
-	"category_id": "a number", "sku_id": "a number", "market": "a word", "currency": "a word", "opens_at": "a time", "closes_at": "a time", "description": "of what is sold", "options": "words of ops", "tax_category": "a word", "stage": "one of a few words", "title": "of what is sold", "media_ids": "numbers", "type": "of a file",
+	"category_id": "a number", "cart_token": "planted as the shop gives it", "sku_id": "a number", "market": "a word", "currency": "a word", "opens_at": "a time", "closes_at": "a time", "description": "of what is sold", "options": "words of ops", "tax_category": "a word", "stage": "one of a few words", "title": "of what is sold", "media_ids": "numbers", "type": "of a file",
 	"gender": "one of a few words", "purpose": "one of a few words", "role": "one of a few words", "kind": "one of a few words",
 }
 
@@ -129,7 +129,7 @@ func (h *hunted) do(method, path, body string, want int) map[string]any {
 			h.t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"refresh_token", "device_token", "access_token", "flow_token", "key"} { // what the shop gives is as secret
+	for _, name := range []string{"refresh_token", "device_token", "access_token", "flow_token", "key", "cart_token", "share_token"} { // what the shop gives is as secret
 		if given, ok := members[name].(string); ok {
 			h.words = append(h.words, given)
 		}
@@ -194,6 +194,7 @@ func (h *hunted) plant() {
 	hook := h.do("POST", path+"/webhooks", sprint(`{"url":%q,"types":["seller_moved"]}`, p["url"]), http.StatusCreated) // it does not move
 	h.words = append(h.words, fmt.Sprint(hook["secret"]))
 
+	h.plantCarts()
 	h.do("GET", "/v1/me/addresses?Boodie=Burramys&cursor=x", "", http.StatusBadRequest)
 	h.do("GET", "/v1/me/addresses?cursor=Burramys", "", http.StatusBadRequest)
 	h.do("GET", "/v1/me/addresses/Tammar", "", http.StatusBadRequest)

@@ -20,6 +20,7 @@ import (
 	"sluice/catalog/account/audit"
 	"sluice/catalog/account/provider"
 	"sluice/catalog/assess"
+	"sluice/catalog/cart"
 	"sluice/catalog/internal/queue"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/notify"
@@ -41,7 +42,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema(), price.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema(), price.Schema(), cart.Schema()}
 }
 
 // Node is a running shop.
@@ -60,6 +61,7 @@ type Node struct {
 	products  *product.Products
 	pricing   *price.Pricing
 	offers    *offer.Offers
+	carts     *cart.Carts
 	address   string
 	watch     *telemetry.Watch
 	ops       telemetry.Server
@@ -189,7 +191,8 @@ func (n *Node) openAccounts(ctx context.Context) error {
 		return fmt.Errorf("%w (--markets-file)", err)
 	}
 	n.pricing = price.New(price.Config{Databases: n.databases, Markets: markets, Sellers: n.sellers, Products: n.products})
-	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers, n.pricing)
+	n.carts = cart.New(cart.Config{Databases: n.databases, Prover: secret, Products: n.products, Now: time.Now, Log: n.log})
+	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
 	return nil
@@ -247,7 +250,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers, n.pricing), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
+		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

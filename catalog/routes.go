@@ -7,6 +7,7 @@ import (
 
 	"sluice/catalog/account"
 	"sluice/catalog/assess"
+	"sluice/catalog/cart"
 	"sluice/catalog/internal/web"
 	"sluice/catalog/offer"
 	"sluice/catalog/price"
@@ -15,8 +16,8 @@ import (
 )
 
 // routes are the operations of all packages.
-func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing) []web.Route {
-	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes(), pricing.Routes())
+func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing, carts *cart.Carts) []web.Route {
+	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes(), pricing.Routes(), carts.Routes())
 }
 
 // permissions are those of all packages.
@@ -28,6 +29,7 @@ func permissions() web.Permissions {
 	maps.Copy(all, product.Permissions)
 	maps.Copy(all, price.Permissions)
 	maps.Copy(all, offer.Permissions)
+	maps.Copy(all, cart.Permissions)
 	return all
 }
 
@@ -48,7 +50,7 @@ type Allowed struct {
 func Table() []Allowed {
 	may := permissions()
 	var table []Allowed
-	for _, r := range routes(nil, nil, nil, nil, nil, nil) { // nobody calls them
+	for _, r := range routes(nil, nil, nil, nil, nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
 		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp, p.Live})
 	}

@@ -162,6 +162,21 @@ var allowed = map[string][]auth.Role{
 	"PUT /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}":         people,
 	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes": readers,
 
+	"GET /v1/me/cart":                         {auth.RoleShopper},
+	"DELETE /v1/me/cart":                      {auth.RoleShopper},
+	"PUT /v1/me/cart/lines/{sku_id}":          {auth.RoleShopper},
+	"DELETE /v1/me/cart/lines/{sku_id}":       {auth.RoleShopper},
+	"POST /v1/me/cart/merges":                 {auth.RoleShopper},
+	"GET /v1/me/cart/shares":                  {auth.RoleShopper},
+	"POST /v1/me/cart/shares":                 {auth.RoleShopper},
+	"DELETE /v1/me/cart/shares/{share_token}": {auth.RoleShopper},
+	"POST /v1/guest_carts":                    everyRole,
+	"GET /v1/guest_cart":                      everyRole,
+	"DELETE /v1/guest_cart":                   everyRole,
+	"PUT /v1/guest_cart/lines/{sku_id}":       everyRole,
+	"DELETE /v1/guest_cart/lines/{sku_id}":    everyRole,
+	"GET /v1/shared_carts/{share_token}":      everyRole,
+
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
 	"PATCH /v1/me/profile":                 {auth.RoleShopper},
@@ -238,7 +253,7 @@ func (s *shop) call(o catalog.Allowed, token string) int {
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
 		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size", "{webhook_id}", noWebhook, "{event_id}", noEvent,
-		"{product_id}", noProduct, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer, "{market}", "de")
+		"{product_id}", noProduct, "{share_token}", noShare, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer, "{market}", "de")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

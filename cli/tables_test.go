@@ -98,6 +98,10 @@ var tables = map[string]access{
 	"archive_files":      {reads: []string{"core/archive.selectNextFile", "core/ledger"}, writes: []string{"core/archive"}},
 	"archive_runs":       {reads: []string{"core/archive"}, writes: []string{"core/archive"}},
 	"lost_cells":         {reads: []string{"core/ledger"}, writes: []string{"core/ledger"}},
+	"carts":              {reads: []string{"catalog/cart"}, writes: []string{"catalog/cart"}},
+	"cart_guests":        {reads: []string{"catalog/cart"}, writes: []string{"catalog/cart"}},
+	"cart_merges":        {reads: []string{"catalog/cart"}, writes: []string{"catalog/cart"}},
+	"cart_shares":        {reads: []string{"catalog/cart"}, writes: []string{"catalog/cart"}},
 	// Those that each package of the shop has: the statements are made with the name of the owner.
 	"account_outbox": {}, "account_versions": {}, "account_tasks": {}, "account_schedule": {}, "account_replays": {},
 	"offers":       {reads: []string{"catalog/offer"}, writes: []string{"catalog/offer"}},
@@ -105,6 +109,7 @@ var tables = map[string]access{
 	"offer_outbox": {}, "offer_versions": {}, "offer_tasks": {}, "offer_schedule": {}, "offer_replays": {},
 	"product_outbox": {}, "product_versions": {}, "product_tasks": {}, "product_schedule": {}, "product_replays": {},
 	"price_outbox": {}, "price_versions": {}, "price_tasks": {}, "price_schedule": {}, "price_replays": {},
+	"cart_tasks": {}, "cart_schedule": {}, "cart_replays": {},
 	"seller_outbox": {}, "seller_versions": {}, "seller_tasks": {}, "seller_schedule": {}, "seller_replays": {},
 	"audit_entries":  {reads: []string{"catalog/account/audit"}, writes: []string{"catalog/account/audit"}},
 	"database_beats": {reads: []string{"core/db"}, writes: []string{"core/db", "core/place"}}, // the latter tells people a statement

@@ -63,6 +63,8 @@ const (
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
 	ProblemCodeApplicationRefused    ProblemCode = "application_refused"
 	ProblemCodeAttributeTaken        ProblemCode = "attribute_taken"
+	ProblemCodeCartBusy              ProblemCode = "cart_busy"
+	ProblemCodeCartMerged            ProblemCode = "cart_merged"
 	ProblemCodeCategoryCircle        ProblemCode = "category_circle"
 	ProblemCodeChangedSince          ProblemCode = "changed_since"
 	ProblemCodeCodeRefused           ProblemCode = "code_refused"
@@ -108,6 +110,7 @@ const (
 	ProblemCodeUnknownAssessment     ProblemCode = "unknown_assessment"
 	ProblemCodeUnknownAttribute      ProblemCode = "unknown_attribute"
 	ProblemCodeUnknownBrand          ProblemCode = "unknown_brand"
+	ProblemCodeUnknownCart           ProblemCode = "unknown_cart"
 	ProblemCodeUnknownCategory       ProblemCode = "unknown_category"
 	ProblemCodeUnknownDelivery       ProblemCode = "unknown_delivery"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
@@ -121,6 +124,7 @@ const (
 	ProblemCodeUnknownProvider       ProblemCode = "unknown_provider"
 	ProblemCodeUnknownSeller         ProblemCode = "unknown_seller"
 	ProblemCodeUnknownSession        ProblemCode = "unknown_session"
+	ProblemCodeUnknownShare          ProblemCode = "unknown_share"
 	ProblemCodeUnknownSku            ProblemCode = "unknown_sku"
 	ProblemCodeUnknownText           ProblemCode = "unknown_text"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
@@ -835,6 +839,9 @@ type SessionID = ids.Session
 type Sessions struct {
 	Data []Session `json:"data"`
 }
+
+// ShareToken defines model for ShareToken.
+type ShareToken = string
 
 // SignIn defines model for SignIn.
 type SignIn struct {

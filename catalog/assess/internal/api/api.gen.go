@@ -144,6 +144,9 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShareToken defines model for ShareToken.
+type ShareToken = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 

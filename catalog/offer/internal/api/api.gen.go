@@ -287,6 +287,9 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShareToken defines model for ShareToken.
+type ShareToken = string
+
 // ShownOffer defines model for ShownOffer.
 type ShownOffer struct {
 	// ClosesAt A moment in UTC, in the years 2020 to 2099, to the millisecond.

@@ -224,6 +224,9 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShareToken defines model for ShareToken.
+type ShareToken = string
+
 // ShownMarket defines model for ShownMarket.
 type ShownMarket struct {
 	// Currency A currency as ISO 4217 has it.

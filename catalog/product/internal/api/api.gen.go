@@ -693,6 +693,9 @@ type SellerID = ids.Seller
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
 
+// ShareToken defines model for ShareToken.
+type ShareToken = string
+
 // ShownMedia defines model for ShownMedia.
 type ShownMedia struct {
 	Large   Rendition `json:"large"`

@@ -68,6 +68,8 @@ const (
 	AddressTaken          ProblemCode = "address_taken"
 	ApplicationRefused    ProblemCode = "application_refused"
 	AttributeTaken        ProblemCode = "attribute_taken"
+	CartBusy              ProblemCode = "cart_busy"
+	CartMerged            ProblemCode = "cart_merged"
 	CategoryCircle        ProblemCode = "category_circle"
 	ChangedSince          ProblemCode = "changed_since"
 	CodeRefused           ProblemCode = "code_refused"
@@ -113,6 +115,7 @@ const (
 	UnknownAssessment     ProblemCode = "unknown_assessment"
 	UnknownAttribute      ProblemCode = "unknown_attribute"
 	UnknownBrand          ProblemCode = "unknown_brand"
+	UnknownCart           ProblemCode = "unknown_cart"
 	UnknownCategory       ProblemCode = "unknown_category"
 	UnknownDelivery       ProblemCode = "unknown_delivery"
 	UnknownIdentity       ProblemCode = "unknown_identity"
@@ -126,6 +129,7 @@ const (
 	UnknownProvider       ProblemCode = "unknown_provider"
 	UnknownSeller         ProblemCode = "unknown_seller"
 	UnknownSession        ProblemCode = "unknown_session"
+	UnknownShare          ProblemCode = "unknown_share"
 	UnknownSku            ProblemCode = "unknown_sku"
 	UnknownText           ProblemCode = "unknown_text"
 	UnknownUser           ProblemCode = "unknown_user"
@@ -666,6 +670,9 @@ type SellerState string
 
 // SessionID defines model for SessionID.
 type SessionID = ids.Session
+
+// ShareToken defines model for ShareToken.
+type ShareToken = string
 
 // SigningSecret A secret. It is shown once.
 type SigningSecret = string
