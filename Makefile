@@ -20,7 +20,7 @@ GENERATORS := $(TOOLS)/generators-$(shell cat tools/go.mod tools/go.sum | cksum 
 SQLC := $(GENERATORS)/sqlc
 OAPI_CODEGEN := $(GENERATORS)/oapi-codegen
 # The packages of the shop that have operations in docs/api/catalog.yaml.
-SHOP := account assess cart offer product seller price
+SHOP := account assess cart offer product seller price stock
 
 # Tests run with the race detector, but for those of two packages; make test-race has them too.
 # - bench/apptest starts the program as it is built, which the detector does not see, and holds it to its times.

@@ -13,18 +13,19 @@ import (
 	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
+	"sluice/catalog/stock"
 	"sluice/core/kafka"
 	"sluice/core/lifecycle"
 )
 
 // owners are the packages of the shop, with what each does besides answering.
-func owners(accounts *account.Accounts, messages *notify.Messages, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing, carts *cart.Carts) []work.Owner {
-	return []work.Owner{accounts.Work(), messages.Work(), sellers.Work(), products.Work(), offers.Work(), pricing.Work(), carts.Work()}
+func owners(accounts *account.Accounts, messages *notify.Messages, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing, carts *cart.Carts, stocks *stock.Stock) []work.Owner {
+	return []work.Owner{accounts.Work(), messages.Work(), sellers.Work(), products.Work(), offers.Work(), pricing.Work(), carts.Work(), stocks.Work()}
 }
 
 // Topics are those of the shop's events.
 func Topics() (all []string) {
-	for _, o := range owners(nil, nil, nil, nil, nil, nil, nil) { // nobody does their work
+	for _, o := range owners(nil, nil, nil, nil, nil, nil, nil, nil) { // nobody does their work
 		all = append(all, o.Topics...)
 	}
 	return all
@@ -41,7 +42,7 @@ func CreateTopics(ctx context.Context, in kafka.Cluster) error {
 func (n *Node) startWork(context.Context) error {
 	k := outbox.NewKafka(n.cfg.Kafka.Brokers)
 	n.parts.Close("close kafka", k.Close)
-	w, err := work.New(work.Config{Owners: owners(n.accounts, n.messages, n.sellers, n.products, n.offers, n.pricing, n.carts), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
+	w, err := work.New(work.Config{Owners: owners(n.accounts, n.messages, n.sellers, n.products, n.offers, n.pricing, n.carts, n.stock), Places: n.databases.All, Kafka: k, Metrics: n.set, Log: n.log})
 	if err != nil {
 		return fmt.Errorf("start catalog: %w", err)
 	}

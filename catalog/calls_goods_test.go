@@ -79,6 +79,7 @@ func (c *callCounter) callsOfGoods(category string) {
 	c.callsOfOffers(seller.String(), strconv.FormatInt(sku, 10))
 	c.callsOfPrices(owner, c.token(7, auth.RoleAdmin), path)
 	c.callsOfCarts(sku)
+	c.callsOfStock(owner, seller, id, sku)
 	do("PUT", "/v1/products/{product_id}/stage", `{"stage":"delisted","reason":"x"}`, ops, http.StatusOK, 16)
 	c.call(request{"GET", "/v1/product_snapshot", "", c.token(7, auth.RoleAdmin), http.StatusOK, 4, 1, ""}) // there is no brand
 }

@@ -36,6 +36,7 @@ import (
 	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
+	"sluice/catalog/stock"
 	"sluice/core/auth"
 	"sluice/core/config"
 	"sluice/core/db"
@@ -160,7 +161,7 @@ func (c *callCounter) serve() {
 	carts := cart.New(cart.Config{Databases: c.databases, Prover: secret, Products: products, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})
 	c.server, err = web.New(web.Config{
-		Routes: routes(accounts, assessments, sellers, products, offers, pricing, carts), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
+		Routes: routes(accounts, assessments, sellers, products, offers, pricing, carts, stock.New(stock.Config{Databases: c.databases, Sellers: sellers, Products: products})), Permissions: permissions(), Granted: frozen.Granted, Keys: sellers.VerifyKey,
 		Lives: accounts.Lives, Proved: accounts.Proved, RequestsMax: 1, Timeout: time.Minute,
 		Tokens:  auth.NewVerifier(c.keys, auth.VerifierConfig{Issuer: "sluice", Audience: "sluice", CacheMax: 10, Shoppers: signing.shoppers}),
 		Metrics: metrics.NewSet(), Log: slog.New(slog.DiscardHandler), Now: time.Now,

@@ -43,6 +43,7 @@ var notPersonal = map[string]string{
 	"scopes": "words of the program", "code": "it counts once", "current_password": "as password is handled", "device_token": "planted as the shop gives it",
 	"refresh_token": "planted as the shop gives it", "flow_token": "planted as the shop gives it", "state": "planted as the shop gives it, or a word of the program", "iss": "of a provider",
 	"category_id": "a number", "cart_token": "planted as the shop gives it", "sku_id": "a number", "market": "a word", "currency": "a word", "opens_at": "a time", "closes_at": "a time", "description": "of what is sold", "options": "words of ops", "tax_category": "a word", "stage": "one of a few words", "title": "of what is sold", "media_ids": "numbers", "type": "of a file",
+	"warehouse_id": "a number", "source": "a word", "on": "a date",
 	"gender": "one of a few words", "purpose": "one of a few words", "role": "one of a few words", "kind": "one of a few words",
 }
 

@@ -28,6 +28,7 @@ import (
 	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
+	"sluice/catalog/stock"
 	"sluice/core/auth"
 	"sluice/core/db"
 	"sluice/core/lifecycle"
@@ -42,7 +43,7 @@ const startTimeout = 30 * time.Second
 
 // Schemas are the owners of the shop's tables.
 func Schemas() place.Owners {
-	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema(), price.Schema(), cart.Schema()}
+	return place.Owners{place.Beats, account.Schema(), audit.Schema(), assess.Schema(), notify.Schema(), seller.Schema(), product.Schema(), offer.Schema(), price.Schema(), cart.Schema(), stock.Schema()}
 }
 
 // Node is a running shop.
@@ -59,6 +60,7 @@ type Node struct {
 	ended     *auth.Ended // sessions
 	sellers   *seller.Sellers
 	products  *product.Products
+	stock     *stock.Stock
 	pricing   *price.Pricing
 	offers    *offer.Offers
 	carts     *cart.Carts
@@ -192,9 +194,26 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	}
 	n.pricing = price.New(price.Config{Databases: n.databases, Markets: markets, Sellers: n.sellers, Products: n.products})
 	n.carts = cart.New(cart.Config{Databases: n.databases, Prover: secret, Products: n.products, Now: time.Now, Log: n.log})
-	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts)
+	if err := n.openStock(ctx); err != nil {
+		return err
+	}
+	n.accounts.Keep(n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts, n.stock)
 	n.assess.Register(assess.SignUp, n.accounts.Asker())
 	n.assess.Register(assess.Application, n.sellers.Asker())
+	return nil
+}
+
+// openStock makes the stock, which gives units to the core if the shop knows where the edge is.
+func (n *Node) openStock(ctx context.Context) error {
+	edge, err := n.openEdge(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := stock.Config{Databases: n.databases, Sellers: n.sellers, Products: n.products, Metrics: n.set}
+	if edge != nil {
+		cfg.Edge = edge
+	}
+	n.stock = stock.New(cfg)
 	return nil
 }
 
@@ -233,6 +252,9 @@ func (n *Node) startBackground(context.Context) error {
 	background.Run("queues of people", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "look at the queues of people", queuesPause, queues.Look)
 	})
+	background.Run("stock of SKUs", func(ctx context.Context) {
+		lifecycle.Repeat(ctx, n.log, "look at the stock of SKUs", queuesPause, n.stock.Look)
+	})
 	background.Run("sweep of assessments", func(ctx context.Context) {
 		lifecycle.Repeat(ctx, n.log, "sweep assessments", sweepPause, n.assess.Sweep)
 	})
@@ -250,7 +272,7 @@ func (n *Node) serve(ctx context.Context) error {
 		proxies = append(proxies, netip.MustParsePrefix(network)) // Validate has parsed it
 	}
 	handler, err := web.New(web.Config{
-		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
+		Routes: routes(n.accounts, n.assess, n.sellers, n.products, n.offers, n.pricing, n.carts, n.stock), Permissions: permissions(), Granted: n.accounts.Granted, Proved: n.accounts.Proved, Keys: n.sellers.VerifyKey,
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.signing.shoppers, Ended: n.ended,
 		}),

@@ -59,6 +59,7 @@ type Config struct {
 
 	Providers provider.Config `embed:""`
 	Webhooks  seller.Webhooks `embed:""`
+	Edge      EdgeConfig      `embed:""`
 	Media     objects.Config  `embed:""`
 
 	ReadersLagMax time.Duration `name:"readers-lag-max" env:"SLUICE_READERS_LAG_MAX" group:"MySQL" default:"10s"`
@@ -85,6 +86,9 @@ func (c Config) Validate() error {
 	f.Include(c.Messages.Validate())
 	f.Include(c.Providers.Validate())
 	f.Include(c.Webhooks.Validate())
+	if err := c.Edge.Check(); err != nil {
+		f.Add("edge-url", fmt.Sprintf("%q", c.Edge.URL), "the URL of an edge, or of what is in front of edges, such as http://127.0.0.1:8080")
+	}
 	f.Include(c.Media.Validate())
 	if c.Providers.File != "" && c.Providers.Timeout >= c.WriteTimeout {
 		f.Add("sign-in-providers-timeout", c.Providers.Timeout, fmt.Sprintf("less than --write-timeout, which is %v: a request has to be answered after it", c.WriteTimeout))

@@ -58,6 +58,9 @@ var unreached = map[string][]string{
 	"overruleOffer": {"outcome_unknown", "in_progress"}, "decideOffer": {"outcome_unknown", "in_progress"}, "claimOffer": {"outcome_unknown", "in_progress", "mismatch"},
 	"setPrices": {"outcome_unknown", "in_progress"},
 
+	"makeWarehouse": {"outcome_unknown", "in_progress"}, "changeWarehouse": {"outcome_unknown", "in_progress"}, "setStockPlan": {"outcome_unknown", "in_progress"},
+	"putStockDocument": {"outcome_unknown"},
+
 	// Another request with the same key must be under way, too.
 	"changeProfile": {"outcome_unknown", "in_progress"},
 	"addAddress":    {"outcome_unknown", "in_progress"},
@@ -379,6 +382,7 @@ func (c *contract) exerciseOutage() {
 	c.market.exerciseOffersOutage()
 	c.exerciseCartsOutage()
 	c.goods.exerciseGoodsOutage()
+	c.goods.exerciseStockOutage()
 	c.exerciseProductsOutage()
 	c.exerciseSellersOutage()
 	for _, s := range personal(noAddress) {

@@ -21,6 +21,7 @@ type goods struct {
 	version                   int
 	keys                      int
 	mismatched                map[string]bool
+	stocked                   [2]string // a warehouse and a SKU
 }
 
 const shirt = `{"category_id":"CATEGORY","tax_category":"standard","options":["size"],"values":{"origin":"Portugal"}}`
@@ -249,6 +250,7 @@ func (g *goods) exerciseListed() {
 	g.shoot(shot{Method: "GET", Path: public, Want: "unknown_product"})
 	g.edit("PUT", "/stage", `{"stage":"listed"}`, "ok")
 	g.shoot(shot{Method: "GET", Path: public, Want: "ok"})
+	g.exerciseStock()
 	g.everyValue("UPDATE sellers__ SET state = 'suspended' WHERE applicant = 141")
 	g.shoot(shot{Method: "GET", Path: public, Want: "unknown_product"})
 	g.everyValue("UPDATE sellers__ SET state = 'open' WHERE applicant = 141")

@@ -13,11 +13,12 @@ import (
 	"sluice/catalog/price"
 	"sluice/catalog/product"
 	"sluice/catalog/seller"
+	"sluice/catalog/stock"
 )
 
 // routes are the operations of all packages.
-func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing, carts *cart.Carts) []web.Route {
-	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes(), pricing.Routes(), carts.Routes())
+func routes(accounts *account.Accounts, assessments *assess.Assessments, sellers *seller.Sellers, products *product.Products, offers *offer.Offers, pricing *price.Pricing, carts *cart.Carts, stocks *stock.Stock) []web.Route {
+	return slices.Concat(accounts.Routes(), assessments.Routes(), sellers.Routes(), products.Routes(), offers.Routes(), pricing.Routes(), carts.Routes(), stocks.Routes())
 }
 
 // permissions are those of all packages.
@@ -30,6 +31,7 @@ func permissions() web.Permissions {
 	maps.Copy(all, price.Permissions)
 	maps.Copy(all, offer.Permissions)
 	maps.Copy(all, cart.Permissions)
+	maps.Copy(all, stock.Permissions)
 	return all
 }
 
@@ -50,7 +52,7 @@ type Allowed struct {
 func Table() []Allowed {
 	may := permissions()
 	var table []Allowed
-	for _, r := range routes(nil, nil, nil, nil, nil, nil, nil) { // nobody calls them
+	for _, r := range routes(nil, nil, nil, nil, nil, nil, nil, nil) { // nobody calls them
 		p := may[r.Operation]
 		table = append(table, Allowed{r.Method, r.Path, r.Operation, p.Roles.String(), p.Scope.String(), p.KeyScope, p.On, p.StepUp, p.Live})
 	}

@@ -177,6 +177,17 @@ var allowed = map[string][]auth.Role{
 	"DELETE /v1/guest_cart/lines/{sku_id}":    everyRole,
 	"GET /v1/shared_carts/{share_token}":      everyRole,
 
+	"GET /v1/sellers/{seller_id}/warehouses":                             readers,
+	"POST /v1/sellers/{seller_id}/warehouses":                            people,
+	"GET /v1/sellers/{seller_id}/warehouses/{warehouse_id}":              readers,
+	"PUT /v1/sellers/{seller_id}/warehouses/{warehouse_id}":              people,
+	"GET /v1/sellers/{seller_id}/stock_documents/{source}/{document_id}": readers,
+	"PUT /v1/sellers/{seller_id}/stock_documents/{source}/{document_id}": readers,
+	"GET /v1/sellers/{seller_id}/stock":                                  readers,
+	"GET /v1/sellers/{seller_id}/stock/{sku_id}":                         readers,
+	"PUT /v1/sellers/{seller_id}/stock/{sku_id}":                         people,
+	"GET /v1/products/{product_id}/stock":                                everyRole,
+
 	"DELETE /v1/me":                        {auth.RoleShopper},
 	"GET /v1/me/profile":                   {auth.RoleShopper},
 	"PATCH /v1/me/profile":                 {auth.RoleShopper},
@@ -222,6 +233,13 @@ var neededOfKeys = map[string]string{
 	"GET /v1/sellers/{seller_id}/offers/{offer_id}/moves":                                     "offers:read",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}":         "products:read",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes": "products:read",
+
+	"GET /v1/sellers/{seller_id}/warehouses":                             "stock:read",
+	"GET /v1/sellers/{seller_id}/warehouses/{warehouse_id}":              "stock:read",
+	"GET /v1/sellers/{seller_id}/stock_documents/{source}/{document_id}": "stock:read",
+	"PUT /v1/sellers/{seller_id}/stock_documents/{source}/{document_id}": "stock:write",
+	"GET /v1/sellers/{seller_id}/stock":                                  "stock:read",
+	"GET /v1/sellers/{seller_id}/stock/{sku_id}":                         "stock:read",
 }
 
 // live are the reads that want a session which lives as of now, literally too: all that shows what is personal.
@@ -236,6 +254,8 @@ var live = []string{
 	"GET /v1/sellers/{seller_id}/products/{product_id}/versions",
 	"GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}", "GET /v1/sellers/{seller_id}/products/{product_id}/skus/{sku_id}/prices/{market}/changes",
 	"GET /v1/sellers/{seller_id}/webhooks", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}", "GET /v1/sellers/{seller_id}/webhooks/{webhook_id}/deliveries",
+	"GET /v1/sellers/{seller_id}/warehouses", "GET /v1/sellers/{seller_id}/warehouses/{warehouse_id}", "GET /v1/sellers/{seller_id}/stock_documents/{source}/{document_id}",
+	"GET /v1/sellers/{seller_id}/stock", "GET /v1/sellers/{seller_id}/stock/{sku_id}",
 }
 
 // needed has the scope of each operation that services may call, a second time too.
@@ -253,7 +273,7 @@ func (s *shop) call(o catalog.Allowed, token string) int {
 	names := strings.NewReplacer("{user_id}", "7", "{challenge_id}", strings.Repeat("A", 22), "{session_id}", "ses_0000000000001", "{address_id}", noAddress, "{identity_id}", "idn_0000000000001",
 		"{seller_id}", "sel_0000000000015", "{role}", "ops", "{invitation_id}", "inv_0000000000015", "{prefix}", noPrefix, "{provider}", "none", "{assessment_id}", "sign_up.7",
 		"{category_id}", noCategory, "{brand_id}", noBrand, "{attribute}", "size", "{webhook_id}", noWebhook, "{event_id}", noEvent,
-		"{product_id}", noProduct, "{share_token}", noShare, "{locale}", "en", "{sku_id}", "4096", "{offer_id}", noOffer, "{market}", "de")
+		"{product_id}", noProduct, "{share_token}", noShare, "{locale}", "en", "{sku_id}", "4096", "{warehouse_id}", noWarehouse, "{source}", "erp-1", "{document_id}", "DN-1", "{offer_id}", noOffer, "{market}", "de")
 	r, err := http.NewRequest(o.Method, "http://"+s.node.Addr()+names.Replace(o.Path), strings.NewReader("x"))
 	if err != nil {
 		s.t.Fatal(err)

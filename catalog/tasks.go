@@ -71,7 +71,7 @@ func (b books) shard(databases *place.Databases) shard.Shard {
 func (b books) tasks() task.Tasks { return task.Of(b.owner, b.Suffix) }
 
 func allBooks(databases *place.Databases) (all []books) {
-	for _, o := range owners(nil, nil, nil, nil, nil, nil, nil) {
+	for _, o := range owners(nil, nil, nil, nil, nil, nil, nil, nil) {
 		for _, p := range databases.All(o.Kind) {
 			all = append(all, books{o.Name, o.Kind, p})
 		}

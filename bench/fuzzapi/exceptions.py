@@ -39,6 +39,7 @@ UNTOLD = {
     "only attributes of the kind choice have them": "likewise",
     "only numbers have a unit": "likewise",
     "want an id: whk_": "likewise, of webhooks",
+    "want an id: whs_": "likewise, of warehouses",
     "want an id: evt_": "likewise, of events",
     "want the id of a review": "likewise, of assessments of applications to sell",
     "want the number of a phone": "which numbers there are, and which take short messages, is in the tables of libphonenumber",

@@ -25,6 +25,11 @@ const (
 
 	// ScopeProducts is for what the seller sells. Package product has it.
 	ScopeProducts = "products:read"
+
+	// These are for what the seller has in warehouses. Package stock has it.
+	ScopeStockRead  = "stock:read"
+	ScopeStockWrite = "stock:write"
+
 	// ScopeOffers is for its offers. Package offer has it.
 	ScopeOffers = "offers:read"
 )

@@ -119,7 +119,7 @@ const applyingMax = 2
 func New(cfg Config) *Sellers {
 	s := &Sellers{
 		databases: cfg.Databases, sealer: cfg.Sealer, accounts: cfg.Accounts, messenger: cfg.Messenger, assessor: cfg.Assessor, applying: make(chan struct{}, applyingMax),
-		keys:   apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers, ScopeProducts, ScopeOffers),
+		keys:   apikey.Of(owner, cfg.Databases, ScopeSeller, ScopeMembers, ScopeProducts, ScopeOffers, ScopeStockRead, ScopeStockWrite),
 		sender: cfg.Sender, line: &line{of: map[ids.Seller]int{}}, sends: newSends(cfg.Metrics),
 	}
 	if s.assessor == nil {

@@ -149,6 +149,9 @@ func (c *Command) catalogConfig(e *edge.Config, listen, ops string) (catalog.Con
 		SigningKeysFile: c.signingKeys(), AccountSecretFile: c.accountSecret(), Vault: catalog.VaultConfig{File: c.vaultKeys()},
 		Messages: notify.Config{Inbox: true}, Webhooks: seller.Webhooks{Networks: []string{"127.0.0.0/8", "::1/128"}},
 	}
+	if _, port, err := net.SplitHostPort(e.Listen); err == nil && port != "0" { // else nobody knows it yet
+		shop.Edge.URL = "http://" + e.Listen
+	}
 	rates := func() {
 		shop.RatePerUser, shop.BurstPerUser = c.RatePerUser, burst(c.RatePerUser)
 		shop.RatePerAddress, shop.BurstPerAddress = c.RatePerAddress, burst(c.RatePerAddress)

@@ -46,6 +46,8 @@ type (
 	Invitation = ID[invitation]
 	// Webhook is the id of an address to which events of a seller go.
 	Webhook = ID[webhook]
+	// Warehouse is the id of a warehouse of a seller.
+	Warehouse = ID[warehouse]
 	// Price is the id of a price of a SKU, in a market and a range of time.
 	Price = ID[price]
 	// Promotion is the id of a promotion.
@@ -77,6 +79,7 @@ type (
 	identity   struct{}
 	invitation struct{}
 	webhook    struct{}
+	warehouse  struct{}
 	price      struct{}
 	promotion  struct{}
 	coupon     struct{}
@@ -101,6 +104,7 @@ func (event) prefix() string      { return "evt_" }
 func (identity) prefix() string   { return "idn_" }
 func (invitation) prefix() string { return "inv_" }
 func (webhook) prefix() string    { return "whk_" }
+func (warehouse) prefix() string  { return "whs_" }
 func (price) prefix() string      { return "prc_" }
 func (promotion) prefix() string  { return "prm_" }
 func (coupon) prefix() string     { return "cpn_" }

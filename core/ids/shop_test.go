@@ -41,6 +41,7 @@ func TestKindsHaveTheirPrefixes(t *testing.T) {
 	f(ids.Event(33), "evt")
 	f(ids.Invitation(33), "inv")
 	f(ids.Webhook(33), "whk")
+	f(ids.Warehouse(33), "whs")
 	f(ids.Price(33), "prc")
 	f(ids.Promotion(33), "prm")
 	f(ids.Coupon(33), "cpn")

@@ -51,7 +51,10 @@ type Permission struct {
 	Scope auth.Scopes // that a service's token needs, if it is narrowed at all
 	// KeyScope is the scope that an API key of a seller needs. Empty: no key may call the operation.
 	KeyScope string
-	On       string // for people: whose objects
+	// KeyWrites says of an operation that writes that an API key may call it: what is written then has a system of the seller for its
+	// author, and no person.
+	KeyWrites bool
+	On        string // for people: whose objects
 	// Live reads need a session that lives as of now. Writes need one anyway, and other reads take it for some seconds longer.
 	Live bool
 	// StepUp asks people for a session that was proved lately (Config.Proved). It is for acts that a stolen token must not be enough

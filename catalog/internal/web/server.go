@@ -93,8 +93,8 @@ func New(cfg Config) (*Server, error) {
 		if fault == "" && may.StepUp && cfg.Proved == nil {
 			fault = "nobody tells whether a session was proved"
 		}
-		if fault == "" && may.KeyScope != "" && route.writes() {
-			fault = "a system of a seller may call it, and it writes: what is written has a person for its author"
+		if fault == "" && may.KeyScope != "" && route.writes() != may.KeyWrites {
+			fault = "a system of a seller may call it, and it writes, and nobody says so, or the other way round: what is written has a person for its author, unless it says that it may have a system"
 		}
 		if fault == "" && !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
 			fault = "it is there twice"

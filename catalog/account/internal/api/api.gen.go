@@ -113,6 +113,7 @@ const (
 	ProblemCodeUnknownCart           ProblemCode = "unknown_cart"
 	ProblemCodeUnknownCategory       ProblemCode = "unknown_category"
 	ProblemCodeUnknownDelivery       ProblemCode = "unknown_delivery"
+	ProblemCodeUnknownDocument       ProblemCode = "unknown_document"
 	ProblemCodeUnknownIdentity       ProblemCode = "unknown_identity"
 	ProblemCodeUnknownInvitation     ProblemCode = "unknown_invitation"
 	ProblemCodeUnknownKey            ProblemCode = "unknown_key"
@@ -129,6 +130,7 @@ const (
 	ProblemCodeUnknownText           ProblemCode = "unknown_text"
 	ProblemCodeUnknownUser           ProblemCode = "unknown_user"
 	ProblemCodeUnknownVersion        ProblemCode = "unknown_version"
+	ProblemCodeUnknownWarehouse      ProblemCode = "unknown_warehouse"
 	ProblemCodeUnknownWebhook        ProblemCode = "unknown_webhook"
 	ProblemCodeUnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	ProblemCodeUserLocked            ProblemCode = "user_locked"
@@ -308,6 +310,9 @@ type DisplayName = string
 
 // Divisions Codes of the country's divisions, from the largest to the smallest.
 type Divisions = []string
+
+// DocumentID As the source calls it.
+type DocumentID = string
 
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
@@ -885,6 +890,9 @@ type SignIns struct {
 	Data []SignInMade `json:"data"`
 }
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // TextVersion Which version of the text the user saw.
 type TextVersion = string
 
@@ -936,6 +944,9 @@ type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

@@ -99,6 +99,9 @@ type BrandID = ids.Brand
 // CategoryID defines model for CategoryID.
 type CategoryID = ids.Category
 
+// DocumentID As the source calls it.
+type DocumentID = string
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -147,8 +150,14 @@ type SessionID = ids.Session
 // ShareToken defines model for ShareToken.
 type ShareToken = string
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

@@ -95,6 +95,9 @@ type CartToken = string
 // CategoryID defines model for CategoryID.
 type CategoryID = ids.Category
 
+// DocumentID As the source calls it.
+type DocumentID = string
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -256,6 +259,9 @@ type ShownCartLineChanges string
 // ShownCartLineStock A hint: fewer than ten are free, fewer than the line has, or none.
 type ShownCartLineStock string
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
@@ -264,6 +270,9 @@ type Version = web.Version
 
 // VersionIfAny defines model for VersionIfAny.
 type VersionIfAny = web.Version
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

@@ -75,6 +75,9 @@ type Decision struct {
 	Reason Reason `json:"reason"`
 }
 
+// DocumentID As the source calls it.
+type DocumentID = string
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -329,11 +332,17 @@ type ShownOffers struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

@@ -55,6 +55,9 @@ type ChannelQuery = string
 // Currency A currency as ISO 4217 has it.
 type Currency = string
 
+// DocumentID As the source calls it.
+type DocumentID = string
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -291,6 +294,9 @@ type ShownPrices struct {
 	TaxInclusive bool      `json:"tax_inclusive"`
 }
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
@@ -299,6 +305,9 @@ type Version = web.Version
 
 // VersionCursor defines model for VersionCursor.
 type VersionCursor = string
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

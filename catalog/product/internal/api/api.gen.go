@@ -312,6 +312,9 @@ type Decision struct {
 	Reason Reason `json:"reason"`
 }
 
+// DocumentID As the source calls it.
+type DocumentID = string
+
 // EventID defines model for EventID.
 type EventID = ids.Event
 
@@ -724,6 +727,9 @@ type SnapshotCursor = string
 // Stage defines model for Stage.
 type Stage string
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
@@ -732,6 +738,9 @@ type Version = web.Version
 
 // VersionCursor defines model for VersionCursor.
 type VersionCursor = string
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // WebhookID defines model for WebhookID.
 type WebhookID = ids.Webhook

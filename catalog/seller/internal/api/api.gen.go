@@ -54,6 +54,8 @@ const (
 	OffersRead   KeyScope = "offers:read"
 	ProductsRead KeyScope = "products:read"
 	SellerRead   KeyScope = "seller:read"
+	StockRead    KeyScope = "stock:read"
+	StockWrite   KeyScope = "stock:write"
 )
 
 // Defines values for MemberRole.
@@ -118,6 +120,7 @@ const (
 	UnknownCart           ProblemCode = "unknown_cart"
 	UnknownCategory       ProblemCode = "unknown_category"
 	UnknownDelivery       ProblemCode = "unknown_delivery"
+	UnknownDocument       ProblemCode = "unknown_document"
 	UnknownIdentity       ProblemCode = "unknown_identity"
 	UnknownInvitation     ProblemCode = "unknown_invitation"
 	UnknownKey            ProblemCode = "unknown_key"
@@ -134,6 +137,7 @@ const (
 	UnknownText           ProblemCode = "unknown_text"
 	UnknownUser           ProblemCode = "unknown_user"
 	UnknownVersion        ProblemCode = "unknown_version"
+	UnknownWarehouse      ProblemCode = "unknown_warehouse"
 	UnknownWebhook        ProblemCode = "unknown_webhook"
 	UnsupportedMediaType  ProblemCode = "unsupported_media_type"
 	UserLocked            ProblemCode = "user_locked"
@@ -346,6 +350,9 @@ type Document struct {
 
 // DocumentKind defines model for Document.Kind.
 type DocumentKind string
+
+// DocumentID As the source calls it.
+type DocumentID = string
 
 // Email An address of e-mail, in ASCII. It is compared without regard to case; dots and plus signs count.
 type Email = string
@@ -677,11 +684,17 @@ type ShareToken = string
 // SigningSecret A secret. It is shown once.
 type SigningSecret = string
 
+// StockSource The system of the seller that counts a warehouse, or `shop`.
+type StockSource = string
+
 // UserID An integer from 1 to 9223372036854775807, in digits.
 type UserID = ids.User
 
 // Version defines model for Version.
 type Version = web.Version
+
+// WarehouseID defines model for WarehouseID.
+type WarehouseID = ids.Warehouse
 
 // Webhook defines model for Webhook.
 type Webhook struct {
