@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"sluice/core/config"
@@ -87,6 +88,11 @@ func (c Config) Validate() error {
 	f.Include(c.Kafka.Validate())
 	f.Include(c.Stock.Validate())
 	f.Include(c.Catalog.Validate())
+	for _, addr := range c.Catalog.Redis {
+		if slices.Contains(c.Redis.Addrs, addr) {
+			f.Add("cache-redis-addr", addr, "another Redis than that of the stock, which must never evict anything")
+		}
+	}
 	f.Include(c.Ops.Validate())
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 		f.Add("listen", fmt.Sprintf("%q", c.Listen), "host:port")

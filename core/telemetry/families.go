@@ -107,7 +107,12 @@ var edgeFamilies = []Family{
 	{"sluice_edge_breaker_openings_total", Counter, "node", "Times that the breaker of a Redis node opened, because calls in a row brought no answer."},
 	{"sluice_edge_breaker_refused_requests_total", Counter, "node", "Requests that an open breaker refused. Nothing was done for them."},
 
-	{"sluice_edge_front_answers_total", Counter, "from", "Answers to readings of the catalog (--catalog-url), by where they came from: memory, catalog (it was asked, once for all who waited), stale (the catalog gave none in time), passed (asked for one client, with its Read-After or a query that can be read in two ways)."},
+	{"sluice_edge_front_answers_total", Counter, "from", "Answers to readings of the catalog (--catalog-url), by where they came from: memory, redis (the one of the cache), catalog (it was asked, once for all who waited), stale (the catalog gave none in time), screen (certainly nothing has the id), passed (asked for one client, with its Read-After or a query that can be read in two ways)."},
+	{"sluice_edge_front_hot_answers", Gauge, "", "Answers of the catalog that are read so often that they stay in memory, and are asked for again before they end."},
+	{"sluice_edge_front_redis_failures_total", Counter, "", "Calls of the cache's Redis that failed, or took too long. The edge leaves it alone for a second then."},
+	{"sluice_edge_front_redis_dropped_answers_total", Counter, "", "Answers that did not get into the cache's Redis, because too many waited for it."},
+	{"sluice_edge_front_screen_entries", Gauge, "", "Products, categories and brands in the screen of ids that exist."},
+	{"sluice_edge_front_screen_complete_ratio", Gauge, "", "1 if the screen has all ids of the catalog, so that made-up ones cost the catalog nothing; 0 while it lets everything pass."},
 	{"sluice_edge_front_outdated_answers_total", Counter, "", "Answers of the catalog that were older than what its events or another answer had told, and were not kept."},
 	{"sluice_edge_front_fetch_failures_total", Counter, "kind", "Questions to the catalog without an answer: silent (not in time), broken (no connection, or it ended too early), odd (it is none of the API), busy (too many were on their way), refused (it had just failed several times)."},
 	{"sluice_edge_front_fetch_seconds", Histogram, "", "How long a question to the catalog took."},

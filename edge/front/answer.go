@@ -23,9 +23,20 @@ type Answer struct {
 	begun   int64     // when it was asked for, in Unix ms
 	until   int64     // how long it is fresh
 
-	read    atomic.Uint64 // how often, since somebody looked
-	checked atomic.Uint64 // it agrees with so many events
-	pinned  bool          // it stays in memory
+	read     atomic.Uint64 // how often, since somebody looked
+	checked  atomic.Uint64 // it agrees with so many events
+	pinned   bool          // it stays in memory
+	restored bool          // it is from before the start
+}
+
+// copy is the same answer, that stays in memory or not.
+func (a *Answer) copy(pinned bool) *Answer {
+	c := &Answer{
+		Body: a.Body, ETag: a.ETag, Matches: a.Matches, Refusal: a.Refusal, target: a.target, route: a.route, version: a.version, tags: a.tags,
+		begun: a.begun, until: a.until, pinned: pinned, restored: a.restored,
+	}
+	c.checked.Store(a.checked.Load())
+	return c
 }
 
 // overhead is about what an answer takes in memory beside its texts.

@@ -81,6 +81,7 @@ type question struct {
 	id     string     // in its path
 	client netip.Addr // for whom; none: the edge wants to know
 	after  string     // Read-After
+	renews bool       // the edge wants another answer than the one it has
 }
 
 // ask asks the catalog. What is a problem of the API for this question is an answer too.

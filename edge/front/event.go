@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -34,7 +35,7 @@ var errForm = errors.New("it is no event of a known form")
 // follow reads a topic from before the oldest answer that any edge may have.
 func (f *Front) follow(topic, name string) *follow.Follower {
 	return follow.New(follow.Config{
-		Brokers: f.cfg.Brokers, Topic: topic, Since: f.cfg.Life + f.cfg.Timeout + sinceBefore,
+		Brokers: f.cfg.Brokers, Topic: topic, Since: f.cfg.Life + f.cfg.StaleMax + f.cfg.Timeout + sinceBefore,
 		Take:    f.take,
 		Lost:    func() { f.floors.raiseAll(f.nowMS()) },
 		Metric:  func(thing string) string { return `sluice_edge_front_` + thing + `{topic="` + name + `"}` },
@@ -47,15 +48,13 @@ func (f *Front) follow(topic, name string) *follow.Follower {
 // sinceBefore covers what the clocks of the database, Kafka and edges may differ.
 const sinceBefore = time.Minute
 
-// Run follows the events of the catalog, until ctx ends.
+// Run follows the events of the catalog and looks after what is kept, until ctx ends.
 func (f *Front) Run(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f.sellers.Run(ctx)
-	}()
-	f.products.Run(ctx)
-	<-done
+	var all sync.WaitGroup
+	for _, work := range []func(context.Context){f.products.Run, f.sellers.Run, f.runScreen, f.runHot, f.shared.run} {
+		all.Go(func() { work(ctx) })
+	}
+	all.Wait()
 }
 
 // Knows reports whether what the events told before is known.
@@ -96,6 +95,9 @@ func (f *Front) take(message []byte) error {
 	}
 	if !ok || e.Version == 0 {
 		return errForm
+	}
+	if e.Type != sellerMoved {
+		f.screen.add(e.Aggregate)
 	}
 	if f.floors.raise(e.Aggregate, to) {
 		switch e.Type {

@@ -72,16 +72,17 @@ func TestStaleAnswersWhileTheCatalogFails(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			s.set("/v1/products/"+shirt, 1)
-			f := s.front(func(p *Parts) { p.Timeout = 100 * time.Millisecond })
+			f := s.front()
 			s.want(f, product(shirt), page(1))
+			f.cfg.Timeout = 100 * time.Millisecond
 			s.answers(fault)
 			s.want(f, product(shirt), page(1))
 			time.Sleep(2 * time.Millisecond)
 			s.tell(f, changed(2, "listed"))
-			for range 2 * failuresMax {
+			for range 4 * failuresMax {
 				s.want(f, product(shirt), "stale "+page(1))
 			}
-			if n := s.asked.Load(); n > failuresMax+2 {
+			if n := s.asked.Load(); n > 3*failuresMax {
 				t.Errorf("the catalog was asked %d times while it fails", n)
 			}
 			s.want(f, product(ids.Product(78).String()), "unavailable")

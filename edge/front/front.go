@@ -35,6 +35,9 @@ type Parts struct {
 	Config
 
 	Brokers []string
+	// Token is a token of a service that may read which products there are.
+	Token   func(now time.Time) (string, error)
+	Local   Local // nil: nothing is known from before the start
 	Metrics *metrics.Set
 	Log     *slog.Logger
 }
@@ -45,18 +48,21 @@ type Front struct {
 	catalog           *catalog
 	memory            *otter.Cache[string, *Answer]
 	floors            *floors
+	screen            *screen
+	hot               *hot
+	shared            *shared
 	asking            singleflight.Group
 	products, sellers *follow.Follower
 	background        context.Context // of questions, which outlive who asked first
 	stop              context.CancelFunc
 	complaints        rate.Sometimes
 
-	fromMemory, fromCatalog, stale, passed, outdated *metrics.Counter
+	fromMemory, fromRedis, fromCatalog, stale, passed, screened, outdated *metrics.Counter
 }
 
 // New makes a front, which asks nobody yet. The caller closes it.
 func New(parts Parts) (*Front, error) {
-	f := &Front{cfg: parts, floors: newFloors(), complaints: rate.Sometimes{First: 3, Interval: time.Minute}}
+	f := &Front{cfg: parts, floors: newFloors(), screen: newScreen(), hot: newHot(), complaints: rate.Sometimes{First: 3, Interval: time.Minute}}
 	var err error
 	f.memory, err = otter.New(&otter.Options[string, *Answer]{
 		MaximumWeight: uint64(parts.MemoryMax),
@@ -71,16 +77,25 @@ func New(parts Parts) (*Front, error) {
 		return nil, fmt.Errorf("keep answers of the catalog: %w", err)
 	}
 	set := parts.Metrics
-	f.catalog = newCatalog(&f.cfg.Config, set)
+	f.catalog, f.shared = newCatalog(&f.cfg.Config, set), newShared(&f.cfg)
 	f.products, f.sellers = f.follow(topicProducts, "products"), f.follow(topicSellers, "sellers")
 	f.background, f.stop = context.WithCancel(context.Background())
 	level := func(name string) *metrics.Counter {
 		return set.NewCounter(`sluice_edge_front_answers_total{from="` + name + `"}`)
 	}
-	f.fromMemory, f.fromCatalog, f.stale, f.passed = level("memory"), level("catalog"), level("stale"), level("passed")
+	f.fromMemory, f.fromRedis, f.fromCatalog = level("memory"), level("redis"), level("catalog")
+	f.stale, f.passed, f.screened = level("stale"), level("passed"), level("screen")
 	f.outdated = set.NewCounter("sluice_edge_front_outdated_answers_total")
 	set.NewGauge("sluice_edge_front_memory_bytes", func() float64 { return float64(f.memory.WeightedSize()) })
 	set.NewGauge("sluice_edge_front_memory_answers", func() float64 { return float64(f.memory.EstimatedSize()) })
+	set.NewGauge("sluice_edge_front_hot_answers", func() float64 { return float64(len(f.hot.targets())) })
+	set.NewGauge("sluice_edge_front_screen_entries", func() float64 { holds, _ := f.screen.count(); return float64(holds) })
+	set.NewGauge("sluice_edge_front_screen_complete_ratio", func() float64 {
+		if _, complete := f.screen.count(); complete {
+			return 1
+		}
+		return 0
+	})
 	return f, nil
 }
 
@@ -125,7 +140,7 @@ func (f *Front) Fresh(target string, nowMS int64) (Result, bool) {
 	if !ok || a.until <= nowMS || f.floors.agrees(a) != current {
 		return Result{}, false
 	}
-	a.read.Add(1)
+	f.count(a)
 	f.fromMemory.Inc()
 	return Result{Answer: a}, true
 }
@@ -134,6 +149,9 @@ func (f *Front) Fresh(target string, nowMS int64) (Result, bool) {
 func (f *Front) Get(ask Ask) (Result, error) {
 	if fresh, ok := f.Fresh(ask.Target, f.nowMS()); ok {
 		return fresh, nil
+	}
+	if err := f.refuses(ask); err != nil {
+		return Result{}, err
 	}
 	q := question{route: ask.Route, target: ask.Target, id: ask.ID, client: ask.Client}
 	last := f.usable(q.target)
@@ -150,7 +168,6 @@ func (f *Front) Get(ask Ask) (Result, error) {
 	select {
 	case got := <-answer:
 		if a, ok := got.Val.(*Answer); ok && got.Err == nil {
-			f.fromCatalog.Inc()
 			return Result{Answer: a}, nil
 		}
 		if last = f.usable(q.target); last == nil {
@@ -162,7 +179,7 @@ func (f *Front) Get(ask Ask) (Result, error) {
 		}
 	}
 	f.stale.Inc()
-	last.read.Add(1)
+	f.count(last)
 	now := f.nowMS()
 	return Result{Answer: last, Stale: true, AgeS: max(1, (now-last.begun)/1000), LateS: max(1, (now-last.until)/1000)}, nil
 }
@@ -187,6 +204,8 @@ func (f *Front) usable(target string) *Answer {
 	case f.floors.judge(a) == hidden:
 		f.memory.Invalidate(target)
 		return nil
+	case a.restored && !f.Knows(): // an event may have hidden it meanwhile
+		return nil
 	case a.Refusal != nil || f.nowMS() > a.begun+(f.cfg.Life+f.cfg.StaleMax).Milliseconds():
 		return nil
 	}
@@ -201,13 +220,34 @@ func (f *Front) fetch(q question) (a *Answer, err error) {
 			f.complaints.Do(func() { f.cfg.Log.Error("an answer of the catalog made the edge panic", "error", err) })
 		}
 	}()
-	if last, ok := f.memory.GetIfPresent(q.target); ok && last.until > f.nowMS() && f.floors.agrees(last) == current {
+	if last, ok := f.memory.GetIfPresent(q.target); ok && !q.renews && last.until > f.nowMS() && f.floors.agrees(last) == current {
 		return last, nil // somebody has just brought it
+	}
+	if a, ok := f.borrow(q); ok {
+		f.fromRedis.Inc()
+		return a, nil
 	}
 	if a, err = f.catalog.ask(f.background, q); err != nil {
 		return nil, err
 	}
+	f.fromCatalog.Inc()
 	return f.keep(a), nil
+}
+
+// borrow takes what another edge has asked for, if it is certain that no event came since. An edge that does not know the events takes
+// nothing. The clocks of edges may differ.
+func (f *Front) borrow(q question) (*Answer, bool) {
+	if q.renews || !f.Knows() {
+		return nil, false
+	}
+	changes := f.floors.changes.Load()
+	a, ok := f.shared.get(f.background, q.target)
+	if now := f.nowMS(); !ok || a.route != q.route || a.tags[0] != q.route.tag(q.id) || a.until <= now || a.until > now+f.cfg.Life.Milliseconds() || f.floors.judge(a) != current {
+		return nil, false
+	}
+	a.checked.Store(changes)
+	a.pinned = f.hot.has(a.target)
+	return f.put(a), true
 }
 
 // keep puts an answer into memory, unless it is older than what events have told or than what is there. It returns the one to give.
@@ -235,6 +275,16 @@ func (f *Front) keep(a *Answer) *Answer {
 	case current:
 	}
 	a.until = a.begun + int64(float64(life.Milliseconds())*(1-jitter*rand.Float64())) //nolint:gosec // G404: nobody gains by guessing it
+	a.pinned = f.hot.has(a.target)
+	kept := f.put(a)
+	if kept == a && life == f.cfg.Life {
+		f.shared.offer(a)
+	}
+	return kept
+}
+
+// put puts an answer into memory, unless there is a newer one, which it returns.
+func (f *Front) put(a *Answer) *Answer {
 	kept, _ := f.memory.Compute(a.target, func(last *Answer, found bool) (*Answer, otter.ComputeOp) {
 		if found && a.before(last) {
 			f.outdated.Inc()

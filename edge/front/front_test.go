@@ -15,10 +15,11 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/core/ids"
+	"sluice/core/local/servicetest"
 	"sluice/core/problem"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(servicetest.Main(m)) }
 
 // shop is a catalog of a test: pages of products, and faults.
 type shop struct {
@@ -26,20 +27,26 @@ type shop struct {
 	server *httptest.Server
 	asked  atomic.Int64
 
-	mu       sync.Mutex
-	versions map[string]int
-	answer   func(w http.ResponseWriter, r *http.Request) bool // false: as usual
+	mu        sync.Mutex
+	ids       []string // of the snapshot
+	snapshots int
+	versions  map[string]int
+	answer    func(w http.ResponseWriter, r *http.Request) bool // false: as usual
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{t: t, versions: map[string]int{}}
+	s := &shop{t: t, versions: map[string]int{}, ids: []string{shirt, ids.Product(78).String()}}
 	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	return s
 }
 
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/product_snapshot" {
+		s.snapshot(w, r)
+		return
+	}
 	s.asked.Add(1)
 	for _, name := range []string{"Authorization", "Cookie"} {
 		if r.Header.Get(name) != "" {
