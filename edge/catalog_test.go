@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,8 +20,17 @@ func TestEdgesKeepWhatTheCatalogAnswers(t *testing.T) {
 	const id, path = "prd_0000000000013", "/v1/products/prd_0000000000013"
 	var version atomic.Int64
 	version.Store(1)
-	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	var screens atomic.Int64
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/v1/product_snapshot" {
+			if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+				t.Error("an edge asks for the snapshot without a token")
+			}
+			screens.Add(1)
+			_, _ = fmt.Fprintf(w, `{"data":[{"aggregate_id":%q}]}`, id)
+			return
+		}
 		w.Header().Set("Etag", fmt.Sprintf(`"%d"`, version.Load()))
 		_, _ = fmt.Fprintf(w, `{"product_id":%q,"version":%d}`, id, version.Load())
 	}))
@@ -64,6 +74,11 @@ func TestEdgesKeepWhatTheCatalogAnswers(t *testing.T) {
 			e.until(time.Minute, "the new answer is there", func() bool { return want(e, v) })
 		}
 		t.Logf("version %d was there after %v", v, time.Since(told))
+	}
+	for _, e := range edges {
+		e.until(time.Minute, "what nothing has is refused", func() bool {
+			return screens.Load() >= 2 && e.send("GET", "/v1/products/prd_0000000000099", "", "").code() == "unknown_product"
+		})
 	}
 	shop.Close()
 	for _, e := range edges {

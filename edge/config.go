@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/core/config"
+	"sluice/core/cors"
 	"sluice/core/db"
 	"sluice/core/kafka"
 	"sluice/core/limit"
@@ -67,6 +68,7 @@ type Config struct {
 	CellsMax    int           `name:"cells-max" env:"SLUICE_CELLS_MAX" group:"Batching" default:"262144"`
 	PublishMax  int64         `name:"publish-buffer-bytes" env:"SLUICE_PUBLISH_BUFFER_BYTES" group:"Batching" default:"67108864"`
 
+	CORSOrigins        []string      `name:"cors-origins" env:"SLUICE_CORS_ORIGINS" group:"Edge" placeholder:"ORIGIN"`
 	ShoppersHold       string        `name:"shoppers-hold" env:"SLUICE_SHOPPERS_HOLD" group:"Edge" default:"everywhere" placeholder:"WHERE"`
 	DrainDelay         time.Duration `name:"drain-delay" env:"SLUICE_DRAIN_DELAY" group:"Edge" default:"0s"`
 	Restore            string        `name:"restore" env:"SLUICE_RESTORE" group:"Edge" default:"manual" placeholder:"WHEN"`
@@ -109,6 +111,11 @@ func (c Config) Validate() error {
 	}
 	if at, err := url.Parse(c.ShopKeysURL); c.ShopKeysURL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.User != nil) {
 		f.Add("shop-keys-url", fmt.Sprintf("%q", c.ShopKeysURL), "a URL such as https://shop.example/.well-known/jwks.json, without a user")
+	}
+	for _, origin := range c.CORSOrigins {
+		if _, err := cors.Parse([]string{origin}); err != nil {
+			f.Add("cors-origins", fmt.Sprintf("%q", origin), cors.Want)
+		}
 	}
 	config.OneOf(&f, "ended-sessions", c.EndedSessions, endedRefuse, endedAccept)
 	config.Between(&f, "tokens-max", c.TokensMax, 1, 100_000_000)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/core/auth"
+	"sluice/core/cors"
 	"sluice/core/sale"
 	"sluice/core/stock"
 	"sluice/core/stock/redisstock"
@@ -45,6 +46,10 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	store := n.published()
+	origins, err := cors.Parse(n.cfg.CORSOrigins)
+	if err != nil {
+		return err
+	}
 	parts := api.Parts{
 		Decider: n.batcher, Reader: n.heard(), Cells: n.cells, Known: n.known, SoldOut: n.soldOut, Serves: n.serves,
 		Books:         books,
@@ -54,7 +59,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Tokens: auth.NewVerifier(keys, auth.VerifierConfig{
 			Issuer: n.cfg.TokenIssuer, Audience: n.cfg.TokenAudience, CacheMax: n.cfg.TokensMax, Shoppers: n.shoppers, Ended: n.ended,
 		}),
-		Front: n.front,
+		Front: n.front, Origins: origins,
 		Users: limits.users, Addresses: limits.addresses,
 		SalesOnly:   n.cfg.ShoppersHold == holdInSales,
 		Between:     n.cfg.Between,

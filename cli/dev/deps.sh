@@ -7,6 +7,7 @@
 #   python node       what the tests of the guide's clients need
 #   npm               what the check of the k6 scripts' types needs
 #   promtool          what the test of the alert rules needs
+#   nginx haproxy     what the test of the proxies in deploy/ needs
 #   make luacheck cc  what CI, make check and the race detector need
 # Where it cannot, it says what to install and ends with 1. The services that
 # packages bring are neither started nor enabled: sluice starts servers of its own.
@@ -29,6 +30,8 @@ for part; do
 	node) need node nodejs ;;
 	npm) need npm npm ;;
 	promtool) need promtool prometheus ;;
+	nginx) need nginx nginx-light ;;
+	haproxy) need haproxy haproxy ;;
 	make) need make make ;;
 	luacheck) need luacheck lua-check ;;
 	cc) need cc 'gcc libc6-dev' ;;
@@ -62,7 +65,7 @@ $as_root apt-get -q update >&2 || echo 'deps.sh: apt-get update failed, going on
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $packages >&2 ||
 	give_up 'apt-get failed'
 if [ -d /run/systemd/system ]; then
-	for service in redis-server mariadb prometheus; do
+	for service in redis-server mariadb prometheus nginx haproxy; do
 		case $packages in *"$service"*) $as_root systemctl disable --quiet $service || true ;; esac
 	done
 fi

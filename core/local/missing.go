@@ -27,6 +27,8 @@ const (
 	installPythonHint   = "Python 3 (Debian, Ubuntu, Fedora: python3)"
 	installNodeHint     = "Node.js 18 or newer (Debian, Ubuntu, Fedora: nodejs)"
 	installPromtoolHint = "Prometheus 2.42 or newer (Debian, Ubuntu: prometheus)"
+	installNginxHint    = "nginx 1.18 or newer (Debian, Ubuntu: nginx)"
+	installHAProxyHint  = "HAProxy 2.4 or newer (Debian, Ubuntu: haproxy)"
 	installMavenHint    = "Apache Maven (Debian, Ubuntu: maven)"
 )
 
@@ -72,3 +74,9 @@ func FindNode() (string, error) { return find("node", installNodeHint) }
 
 // FindPromtool returns the path of promtool, or a *MissingError.
 func FindPromtool() (string, error) { return find("promtool", installPromtoolHint) }
+
+// FindNginx returns the path of nginx, or a *MissingError.
+func FindNginx() (string, error) { return find("nginx", installNginxHint) }
+
+// FindHAProxy returns the path of haproxy, or a *MissingError.
+func FindHAProxy() (string, error) { return find("haproxy", installHAProxyHint) }

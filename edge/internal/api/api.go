@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"sluice/core/auth"
+	"sluice/core/cors"
 	"sluice/core/limit"
 	"sluice/core/operate"
 	"sluice/core/problem"
@@ -87,6 +88,8 @@ type Parts struct {
 	Addresses *limit.Limiter[netip.Addr] // nil: no limit
 	// Proxies are the networks whose X-Forwarded-For the API believes.
 	Proxies []netip.Prefix
+	// Origins are those whose pages may read answers. Nil: browsers decide as if nobody had thought of it.
+	Origins cors.Origins
 
 	// SalesOnly keeps shoppers from taking normal stock, which is then for services.
 	SalesOnly bool
@@ -106,14 +109,16 @@ type Parts struct {
 // API answers HTTP requests. It is safe for concurrent use.
 type API struct {
 	Parts
-	router   *router.Router
-	routes   routes
-	requests sync.Pool
-	ids      requestIDs
-	meter    *meter
-	unnamed  unnamed
-	draining atomic.Bool
-	books    chan struct{} // a place for each request that asks MySQL
+	router *router.Router
+	// preflights answers the questions of browsers before requests of other origins.
+	preflights fasthttp.RequestHandler
+	routes     routes
+	requests   sync.Pool
+	ids        requestIDs
+	meter      *meter
+	unnamed    unnamed
+	draining   atomic.Bool
+	books      chan struct{} // a place for each request that asks MySQL
 	// complaints limits how often the API logs what should not happen. It counts each time.
 	complaints rate.Sometimes
 }
@@ -188,6 +193,7 @@ func New(parts Parts) *API {
 			on("GET", route.Path, route.Name, func(r *request) error { return a.readCatalog(r, route, cacheControl) }, route.Query...)
 		}
 	}
+	a.preflights = a.route("preflight", a.preflight)
 	r.NotFound = a.route("none", func(*request) error { return errNotFound })
 	r.MethodNotAllowed = a.route("none", a.methodNotAllowed)
 	a.refuseBeside()
@@ -210,6 +216,10 @@ func (a *API) Serve(ctx *fasthttp.RequestCtx) {
 			a.problem(ctx, &problem.Problem{Kind: problem.Internal, Close: true})
 		}
 	}()
+	if a.Origins != nil && a.letIn(ctx) {
+		a.preflights(ctx)
+		return
+	}
 	a.router.Handler(ctx)
 }
 
