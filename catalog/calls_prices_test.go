@@ -17,6 +17,8 @@ func (c *callCounter) callsOfPrices(owner, admin string, path *strings.Replacer)
 	c.call(request{"GET", at, "", owner, http.StatusOK, 5, 0, of})
 	c.call(request{"GET", at + "/changes", "", owner, http.StatusOK, 5, 0, of + "/changes"})
 	c.call(request{"GET", path.Replace(public) + "?market=de", "", "", http.StatusOK, 4, 0, public})
+	sku := path.Replace("{sku_id}")
+	c.call(request{"POST", "/v1/me/quotes", `{"market":"de","items":[{"sku_id":"` + sku + `","quantity":2}]}`, owner, http.StatusOK, 4, 0, ""})
 	c.call(request{"GET", "/v1/markets", "", "", http.StatusOK, 0, 0, ""})
 	c.call(request{"GET", "/v1/price_snapshot", "", admin, http.StatusOK, 3, 1, ""})
 }

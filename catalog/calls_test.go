@@ -156,7 +156,11 @@ func (c *callCounter) serve() {
 	// What is granted is remembered for good, so that it is looked up once, however slow the machine is.
 	began := time.Now()
 	products := product.New(product.Config{Databases: c.databases, Sellers: sellers, Media: objectstest.Start(c.t).Open(c.t), Now: func() time.Time { return began }}) // likewise of the tree
-	pricing := price.New(price.Config{Databases: c.databases, Markets: price.DefaultMarkets(), Sellers: sellers, Products: products})
+	quotes, err := price.NewSealer(secret.QuoteKey())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	pricing := price.New(price.Config{Databases: c.databases, Markets: price.DefaultMarkets(), Sellers: sellers, Products: products, Sealer: quotes})
 	offers := offer.New(offer.Config{Databases: c.databases, Sellers: sellers, Goods: products})
 	carts := cart.New(cart.Config{Databases: c.databases, Prover: secret, Products: products, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	frozen := account.New(account.Config{Databases: c.databases, Now: func() time.Time { return began }})

@@ -192,7 +192,11 @@ func (n *Node) openAccounts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w (--markets-file)", err)
 	}
-	n.pricing = price.New(price.Config{Databases: n.databases, Markets: markets, Sellers: n.sellers, Products: n.products})
+	quotes, err := price.NewSealer(secret.QuoteKey())
+	if err != nil {
+		return err
+	}
+	n.pricing = price.New(price.Config{Databases: n.databases, Markets: markets, Sellers: n.sellers, Products: n.products, Sealer: quotes})
 	n.carts = cart.New(cart.Config{Databases: n.databases, Prover: secret, Products: n.products, Now: time.Now, Log: n.log})
 	if err := n.openStock(ctx); err != nil {
 		return err

@@ -98,6 +98,7 @@ func newContract(t *testing.T, in layout) *contract {
 	c.cfg.RatePerUser, c.cfg.BurstPerUser = 0.001, 300 // a key calls each operation
 	c.cfg.Messages.Inbox = true
 	c.cfg.Messages.PerRecipient, c.cfg.Messages.PerAddress = 50, 500 // all ask from one address
+	c.cfg.MarketsFile = rulesOf(t, wholeMarket)
 	c.cfg.AssessRulesFile = rulesOf(t, `{"rules": [
 		{"name": "locale", "at": ["sign_up"], "when": {"locale": {"in": ["dn"]}}, "then": "deny"},
 		{"name": "denied", "at": ["sign_up"], "when": {"mail_domain": {"in": ["denied.example"]}}, "then": "deny"},

@@ -80,6 +80,7 @@ func (g *goods) exercisePrices() {
 	g.shoot(shot{Method: "GET", Path: "/v1/price_snapshot?cursor=0.1_de", Token: g.admin, Want: "ok"})
 	g.shoot(shot{Method: "GET", Path: "/v1/price_snapshot?cursor=x", Token: g.admin, Want: "malformed", Undocumented: true})
 	g.exercisePriceForms()
+	g.exerciseQuotes()
 	g.everyProduct("UPDATE products__ SET stage = 'delisted' WHERE stage = 'listed'")
 	g.shoot(shot{Method: "GET", Path: public, Want: "unknown_product"})
 	g.everyProduct("UPDATE products__ SET stage = 'listed' WHERE stage = 'delisted'")
@@ -175,11 +176,62 @@ func (g *goods) exercisePriceForms() {
 	}
 }
 
+// wholeMarket is a market in which a unit may cost as much as an amount can be.
+const wholeMarket = `{"markets": [
+	{"code": "de", "currency": "EUR", "locale": "de", "price_min": 1, "price_max": 100000000, "regime": {"inclusive": true, "rounding": "half_up", "rates": {"standard": 190000}}},
+	{"code": "hu", "currency": "HUF", "locale": "hu", "price_min": 1, "price_max": 9007199254740991, "regime": {"inclusive": true, "rounding": "half_up", "rates": {"standard": 270000}}}
+]}`
+
+// quoteShot asks for a quote of the SKU that has prices.
+func (g *goods) quoteShot() shot {
+	return shot{
+		Method: "POST", Path: "/v1/me/quotes", Token: g.token(sellerOfPrices+10, auth.RoleShopper),
+		Body: `{"market":"de","items":[{"sku_id":"` + g.sku + `","quantity":3}]}`,
+	}
+}
+
+// exerciseQuotes asks for quotes in all forms.
+func (g *goods) exerciseQuotes() {
+	g.t.Helper()
+	s := g.quoteShot()
+	ask := func(want string, undocumented bool, edit ...string) contracttest.Answer {
+		g.t.Helper()
+		other := s
+		other.Body, other.Want, other.Undocumented = strings.NewReplacer(edit...).Replace(s.Body), want, undocumented
+		return g.shoot(other)
+	}
+	if of := ask("ok", false); !strings.Contains(of.Body, `"total":{"amount":4500,"currency":"EUR"}`) || !strings.Contains(of.Body, `"tax":{"amount":718,`) {
+		g.t.Errorf("the quote is %s", of.Body)
+	}
+	ask("ok", false, `"items"`, `"channel":"app","items"`)
+	ask("unknown_market", false, `"de"`, `"xx"`)
+	ask("no_price", false, `"de"`, `"hu"`)
+	ask("no_price", false, g.sku, "4096")
+	at := g.path("/skus/" + g.sku + "/prices/hu")
+	g.change("PUT", at, g.token(sellerOfPrices, auth.RoleShopper), g.key(), `"1"`, `{"prices":[{"kind":"list","price":{"amount":9007199254740991,"currency":"HUF"}}]}`, "ok")
+	ask("amount_too_large", false, `"de"`, `"hu"`)
+	for _, edit := range [][]string{
+		{`"de"`, `"DE"`},
+		{`"quantity":3`, `"quantity":0`},
+		{`"quantity":3`, `"quantity":-1`},
+		{`"quantity":3`, `"quantity":1000001`},
+		{`"quantity":3`, `"quantity":1.5`},
+		{`,"quantity":3`, ``},
+		{`"` + g.sku + `"`, g.sku},
+		{`"` + g.sku + `"`, `"0"`},
+		{`"items":[`, `"channel":"","items":[`},
+		{`"items":[`, `"items":[],"x":[`},
+	} {
+		ask("malformed", true, edit...)
+	}
+	g.exerciseForm(s)
+}
+
 // exercisePricesOutage looks at prices while the tables of products are away, and where prices stand in the topic.
 func (g *goods) exercisePricesOutage() {
 	g.t.Helper()
 	g.everyProduct("RENAME TABLE price_versions__ TO no_price_versions__")
-	for _, s := range g.priceShots() {
+	for _, s := range append(g.priceShots(), g.quoteShot()) {
 		if s.Path != "/v1/markets" {
 			s.Want = "unavailable"
 			g.shoot(s)

@@ -155,6 +155,7 @@ var allowed = map[string][]auth.Role{
 	"POST /v1/offer_reviews/{offer_id}/decision": reviewers,
 
 	"GET /v1/markets":                      everyRole,
+	"POST /v1/me/quotes":                   {auth.RoleShopper},
 	"GET /v1/products/{product_id}/prices": everyRole,
 	"GET /v1/price_snapshot":               {auth.RoleService, auth.RoleAdmin},
 

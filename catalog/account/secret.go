@@ -26,7 +26,7 @@ const secretBytes = 32
 // Secret has the keys that follow from the shop's secret. Without it, the tables tell of no address whose it is, and make no code
 // and no token. It never changes: with another secret nobody could sign in.
 type Secret struct {
-	indexes, codes, sessions, devices, draws, keys []byte
+	indexes, codes, sessions, devices, draws, keys, quotes []byte
 
 	handles cipher.Block
 	values  cipher.AEAD
@@ -66,7 +66,7 @@ func newSecret(secret []byte) (*Secret, error) {
 	var handles, values, flows []byte
 	for label, key := range map[string]*[]byte{
 		"indexes": &s.indexes, "codes": &s.codes, "sessions": &s.sessions, "devices": &s.devices, "draws": &s.draws, "keys": &s.keys,
-		"handles": &handles, "values": &values, "flows": &flows,
+		"quotes": &s.quotes, "handles": &handles, "values": &values, "flows": &flows,
 	} {
 		var err error
 		if *key, err = hkdf.Key(sha256.New, secret, nil, "sluice account "+label, 32); err != nil {
@@ -91,6 +91,9 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	}
 	return cipher.NewGCMWithRandomNonce(block)
 }
+
+// QuoteKey is the secret of quotes of prices, which have keys of their own.
+func (s *Secret) QuoteKey() []byte { return s.quotes }
 
 // sum is a keyed hash of some parts, each of which counts by itself.
 type sum [sha256.Size]byte

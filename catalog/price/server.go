@@ -25,6 +25,7 @@ var Permissions = web.Permissions{
 	"ShowPrices":          {Roles: readers, KeyScope: seller.ScopeProducts, On: "its own seller", Live: true},
 	"ListPriceChanges":    {Roles: readers, KeyScope: seller.ScopeProducts, On: "its own seller", Live: true},
 	"SetPrices":           {Roles: people, On: "its own seller"},
+	"MakeQuote":           {Roles: web.RolesOf(auth.RoleShopper), On: "itself"},
 }
 
 // Routes are the operations of prices.

@@ -117,7 +117,11 @@ func newShop(t *testing.T) *shop {
 		t.Fatal(err)
 	}
 	s := &shop{t: t, databases: d}
-	s.Pricing = price.New(price.Config{Databases: d, Markets: price.DefaultMarkets(), Sellers: s, Products: s})
+	sealer, err := price.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Pricing = price.New(price.Config{Databases: d, Markets: price.DefaultMarkets(), Sellers: s, Products: s, Sealer: sealer})
 	return s
 }
 

@@ -61,6 +61,7 @@ const (
 const (
 	ProblemCodeAccountExists         ProblemCode = "account_exists"
 	ProblemCodeAddressTaken          ProblemCode = "address_taken"
+	ProblemCodeAmountTooLarge        ProblemCode = "amount_too_large"
 	ProblemCodeApplicationRefused    ProblemCode = "application_refused"
 	ProblemCodeAttributeTaken        ProblemCode = "attribute_taken"
 	ProblemCodeCartBusy              ProblemCode = "cart_busy"
@@ -86,6 +87,7 @@ const (
 	ProblemCodeNameTaken             ProblemCode = "name_taken"
 	ProblemCodeNoChannel             ProblemCode = "no_channel"
 	ProblemCodeNoMedia               ProblemCode = "no_media"
+	ProblemCodeNoPrice               ProblemCode = "no_price"
 	ProblemCodeNotFound              ProblemCode = "not_found"
 	ProblemCodeOptionsTaken          ProblemCode = "options_taken"
 	ProblemCodeOutcomeUnknown        ProblemCode = "outcome_unknown"

@@ -218,8 +218,67 @@ type ProductID = ids.Product
 // ProviderName defines model for ProviderName.
 type ProviderName = string
 
+// Quote defines model for Quote.
+type Quote = any
+
+// QuoteWish defines model for QuoteWish.
+type QuoteWish struct {
+	// Channel Absent, or null: prices for all channels count.
+	Channel *string `json:"channel,omitempty"`
+
+	// Items Each SKU once.
+	Items []WantedItem `json:"items"`
+
+	// Market A word for programs. It never changes.
+	Market Word `json:"market"`
+}
+
+// QuotedLine defines model for QuotedLine.
+type QuotedLine struct {
+	// Goods An amount of money, in minor units of its currency.
+	Goods    Amount   `json:"goods"`
+	Quantity int      `json:"quantity"`
+	SellerID SellerID `json:"seller_id"`
+
+	// SkuID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+	SkuID SKUID `json:"sku_id"`
+
+	// Tax An amount of money, in minor units of its currency.
+	Tax Amount `json:"tax"`
+
+	// TaxCategory A word for programs. It never changes.
+	TaxCategory Word `json:"tax_category"`
+
+	// TaxRate In parts of a million.
+	TaxRate int `json:"tax_rate"`
+
+	// Total An amount of money, in minor units of its currency.
+	Total Amount     `json:"total"`
+	Unit  QuotedUnit `json:"unit"`
+}
+
+// QuotedUnit defines model for QuotedUnit.
+type QuotedUnit struct {
+	Kind PriceKind `json:"kind"`
+
+	// List An amount of money, in minor units of its currency.
+	List Amount `json:"list"`
+
+	// Price An amount of money, in minor units of its currency.
+	Price   Amount  `json:"price"`
+	PriceID PriceID `json:"price_id"`
+}
+
 // SKUID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
 type SKUID = string
+
+// SealedQuote defines model for SealedQuote.
+type SealedQuote struct {
+	Quote Quote `json:"quote"`
+
+	// Sealed The quote as a text, for whoever takes the order.
+	Sealed string `json:"sealed"`
+}
 
 // SellerID defines model for SellerID.
 type SellerID = ids.Seller
@@ -294,6 +353,14 @@ type ShownPrices struct {
 	TaxInclusive bool      `json:"tax_inclusive"`
 }
 
+// SignedAmount An amount of money, in minor units of its currency. What is taken off is below 0.
+type SignedAmount struct {
+	Amount int `json:"amount"`
+
+	// Currency A currency as ISO 4217 has it.
+	Currency Currency `json:"currency"`
+}
+
 // StockSource The system of the seller that counts a warehouse, or `shop`.
 type StockSource = string
 
@@ -305,6 +372,14 @@ type Version = web.Version
 
 // VersionCursor defines model for VersionCursor.
 type VersionCursor = string
+
+// WantedItem defines model for WantedItem.
+type WantedItem struct {
+	Quantity int64 `json:"quantity"`
+
+	// SkuID An integer from 1 to 9223372036854775807, in digits. It leads to its product.
+	SkuID SKUID `json:"sku_id"`
+}
 
 // WarehouseID defines model for WarehouseID.
 type WarehouseID = ids.Warehouse
@@ -332,6 +407,12 @@ type Market = Word
 
 // TextLocale A language, and where it is spoken.
 type TextLocale = Locale
+
+// MakeQuoteParams defines parameters for MakeQuote.
+type MakeQuoteParams struct {
+	// IdempotencyKey 1 to 128 visible ASCII characters, bare or as a quoted string in which \ escapes " and itself.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
 
 // SnapshotPricesParams defines parameters for SnapshotPrices.
 type SnapshotPricesParams struct {
@@ -369,6 +450,9 @@ type ListPriceChangesParams struct {
 	Cursor VersionCursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// MakeQuoteJSONRequestBody defines body for MakeQuote for application/json ContentType.
+type MakeQuoteJSONRequestBody = QuoteWish
+
 // SetPricesJSONRequestBody defines body for SetPrices for application/json ContentType.
 type SetPricesJSONRequestBody = PriceWishes
 
@@ -382,6 +466,29 @@ type ListMarketsResponseObject interface {
 type ListMarkets200JSONResponse Markets
 
 func (response ListMarkets200JSONResponse) VisitListMarketsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeQuoteRequestObject struct {
+	Params MakeQuoteParams
+	Body   *MakeQuoteJSONRequestBody
+}
+
+type MakeQuoteResponseObject interface {
+	VisitMakeQuoteResponse(w http.ResponseWriter) error
+}
+
+type MakeQuote200JSONResponse SealedQuote
+
+func (response MakeQuote200JSONResponse) VisitMakeQuoteResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -537,6 +644,9 @@ type StrictServerInterface interface {
 	// ListMarkets List the markets of the shop. For anybody.
 	// (GET /v1/markets)
 	ListMarkets(ctx context.Context, request ListMarketsRequestObject) (ListMarketsResponseObject, error)
+	// MakeQuote Say what goods cost, and pin that for 15 minutes. For shoppers.
+	// (POST /v1/me/quotes)
+	MakeQuote(ctx context.Context, request MakeQuoteRequestObject) (MakeQuoteResponseObject, error)
 	// SnapshotPrices List what the last event said of the prices of each SKU in each market. For services and admins.
 	// (GET /v1/price_snapshot)
 	SnapshotPrices(ctx context.Context, request SnapshotPricesRequestObject) (SnapshotPricesResponseObject, error)
@@ -566,6 +676,25 @@ func Routes(server StrictServerInterface) []web.Route {
 					return nil, err
 				}
 				return answer.VisitListMarketsResponse, nil
+			},
+		},
+		{
+			Operation: "MakeQuote", Method: "POST", Path: "/v1/me/quotes",
+			Body: true,
+			Serve: func(r *http.Request) (web.Answer, error) {
+				var request MakeQuoteRequestObject
+				if err := web.NeedHeader(r, "Idempotency-Key", &request.Params.IdempotencyKey); err != nil {
+					return nil, err
+				}
+				request.Body = new(MakeQuoteJSONRequestBody)
+				if err := web.ReadBody(r, request.Body); err != nil {
+					return nil, err
+				}
+				answer, err := server.MakeQuote(r.Context(), request)
+				if err != nil {
+					return nil, err
+				}
+				return answer.VisitMakeQuoteResponse, nil
 			},
 		},
 		{

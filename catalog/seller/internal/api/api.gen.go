@@ -68,6 +68,7 @@ const (
 const (
 	AccountExists         ProblemCode = "account_exists"
 	AddressTaken          ProblemCode = "address_taken"
+	AmountTooLarge        ProblemCode = "amount_too_large"
 	ApplicationRefused    ProblemCode = "application_refused"
 	AttributeTaken        ProblemCode = "attribute_taken"
 	CartBusy              ProblemCode = "cart_busy"
@@ -93,6 +94,7 @@ const (
 	NameTaken             ProblemCode = "name_taken"
 	NoChannel             ProblemCode = "no_channel"
 	NoMedia               ProblemCode = "no_media"
+	NoPrice               ProblemCode = "no_price"
 	NotFound              ProblemCode = "not_found"
 	OptionsTaken          ProblemCode = "options_taken"
 	OutcomeUnknown        ProblemCode = "outcome_unknown"
