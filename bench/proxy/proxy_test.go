@@ -44,7 +44,7 @@ func configured(t *testing.T, file, listen, edge, catalog string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{"127.0.0.1:8000": listen, "127.0.0.1:8080": edge, "127.0.0.1:8090": catalog} {
+	for from, to := range map[string]string{"127.0.0.1:8000": listen, "127.0.0.1:8080": edge, "127.0.0.1:8081": catalog} {
 		if strings.Count(string(text), from) != 1 {
 			t.Fatalf("%s has not one %s", file, from)
 		}

@@ -39,7 +39,7 @@ func (c Config) Validate() error {
 	var f config.Faults
 	if at, err := url.Parse(c.URL); c.URL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.User != nil ||
 		at.Path != "" || at.RawQuery != "" || at.Fragment != "") {
-		f.Add("catalog-url", fmt.Sprintf("%q", c.URL), "a URL such as http://catalog.internal:8090, without a path and a user")
+		f.Add("catalog-url", fmt.Sprintf("%q", c.URL), "a URL such as http://catalog.internal:8081, without a path and a user")
 	}
 	config.Between(&f, "catalog-timeout", c.Timeout, 10*time.Millisecond, time.Minute)
 	config.Between(&f, "catalog-fetches-max", c.FetchesMax, 1, 10_000)
