@@ -54,6 +54,9 @@ type shop struct {
 	http *http.Client
 	logs lines
 
+	opening sync.Mutex
+	opened  *place.Databases // by the test
+
 	primary, replica *local.MariaDB // of the database a, if there are two
 }
 
@@ -156,14 +159,20 @@ func (s *shop) migrate() {
 	}
 }
 
-// databases opens the databases of the shop for the time of the test.
+// databases are those of the shop, for the time of the test. They are opened once: a server has so many connections.
 func (s *shop) databases() *place.Databases {
 	s.t.Helper()
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.opened != nil {
+		return s.opened
+	}
 	databases, err := s.cfg.Places.Open(place.Options{MySQL: db.Config(s.cfg.MySQL), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = databases.Close() })
+	s.opened = databases
 	return databases
 }
 

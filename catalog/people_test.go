@@ -361,7 +361,8 @@ func (c *contract) exerciseTenants(id, member, stranger string) {
 		}
 	}
 	operation := strings.NewReplacer(id, "{seller_id}", "/77", "/{user_id}", "inv_0000000000015", "{invitation_id}", noPrefix, "{prefix}", noWebhook, "{webhook_id}", noEvent, "{event_id}",
-		noProduct, "{product_id}", noOffer, "{offer_id}", "/texts/en", "/texts/{locale}", "/skus/4096", "/skus/{sku_id}", "/prices/de", "/prices/{market}", noMedia, "{media_id}")
+		noProduct, "{product_id}", noOffer, "{offer_id}", "/texts/en", "/texts/{locale}", "/skus/4096", "/skus/{sku_id}", "/prices/de", "/prices/{market}", noMedia, "{media_id}",
+		noWarehouse, "{warehouse_id}", "/stock/4096", "/stock/{sku_id}", "/erp-1/DN-1", "/{source}/{document_id}")
 	for _, s := range slices.Concat(c.sellerShots(reviewed{}, id)[2:4], c.peopleShots("", id), c.transferShots("", id), c.keyShots("", id), c.webhookShots("", id), goodsOf(id, noProduct, noCategory), stockOf(id, noWarehouse, "4096"), pricesOf(id, noProduct, "4096"), offersOf(id, noOffer, "4096")) {
 		of := s.Method + " " + operation.Replace(s.Path)
 		if roles[of] == "seller_owner" {

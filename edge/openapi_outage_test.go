@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // exerciseBackpressure fills an outbox, which no persister empties.
@@ -50,10 +52,6 @@ func (c *contract) exerciseOutages() {
 			c.t.Fatal(err)
 		}
 	}
-	decides := func() bool { // a confirm asks Redis always
-		got := c.send("POST", "/v1/reservations/"+strings.Repeat("0", 32)+"/confirm", c.service, "")
-		return got.code() == "unknown_reservation"
-	}
 	signal(syscall.SIGSTOP)
 	var wait sync.WaitGroup
 	for range 40 { // more than the queue holds
@@ -63,7 +61,7 @@ func (c *contract) exerciseOutages() {
 	for _, s := range all {
 		if s.method != http.MethodGet && s.method != http.MethodPatch && !strings.Contains(s.path, "release") {
 			signal(syscall.SIGCONT)
-			c.until(30*time.Second, "the edge has noticed that Redis answers", decides) // so that the next call is sent
+			c.until(30*time.Second, "the edge has noticed that Redis answers", c.decides) // so that the next call is sent
 			signal(syscall.SIGSTOP)
 			s.want = "outcome_unknown"
 			if byLine(&s) {
@@ -99,17 +97,26 @@ func (c *contract) exerciseHeldUpWrites(all []shot) {
 		c.t.Fatal(err)
 	}
 	defer client.Close()
-	pause := client.B().ClientPause().Timeout(time.Minute.Milliseconds()).Write().Build()
-	if err := client.Do(c.t.Context(), pause).Error(); err != nil {
-		c.t.Fatal(err)
-	}
-	for _, s := range all {
-		if s.method == http.MethodPatch {
-			s.want = "outcome_unknown"
-			c.shoot(s)
+	do := func(command rueidis.Completed) {
+		c.t.Helper()
+		if err := client.Do(c.t.Context(), command).Error(); err != nil {
+			c.t.Fatal(err)
 		}
 	}
-	if err := client.Do(c.t.Context(), client.B().ClientUnpause().Build()).Error(); err != nil {
-		c.t.Fatal(err)
+	for _, s := range all {
+		if s.method != http.MethodPatch {
+			continue
+		}
+		c.until(30*time.Second, "the edge has noticed that Redis answers", c.decides) // so that the next call is sent
+		do(client.B().ClientPause().Timeout(time.Minute.Milliseconds()).Write().Build())
+		s.want = "outcome_unknown"
+		c.shoot(s)
+		do(client.B().ClientUnpause().Build())
 	}
+}
+
+// decides reports whether a confirm is decided: it asks Redis always.
+func (c *contract) decides() bool {
+	got := c.send("POST", "/v1/reservations/"+strings.Repeat("0", 32)+"/confirm", c.service, "")
+	return got.code() == "unknown_reservation"
 }

@@ -1,9 +1,12 @@
 package edge_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -322,6 +325,19 @@ func (s *stack) kill() {
 	s.cfg.DataDir = killed
 }
 
+// hasKept reports whether the edge has written something into its directory.
+func (s *stack) hasKept(what []byte) bool {
+	s.t.Helper()
+	files, err := os.ReadDir(s.cfg.DataDir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file os.DirEntry) bool {
+		kept, err := os.ReadFile(filepath.Join(s.cfg.DataDir, file.Name()))
+		return err == nil && bytes.Contains(kept, what)
+	})
+}
+
 // TestKilledEdgeSellsWithoutMySQL takes the data directory as a kill leaves it, right after Redis was opened: what the
 // edge trusted is in it.
 func TestKilledEdgeSellsWithoutMySQL(t *testing.T) {
@@ -348,10 +364,11 @@ func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
 		t.Fatal(err)
 	}
 	kafka := evidence.KafkaTail{Brokers: s.cfg.Kafka.Brokers, Topic: s.cfg.Kafka.Topic, Group: s.cfg.Kafka.Group}
-	if _, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
+	vetted, err := redisstock.Open(t.Context(), client, redisstock.OpenConfig{
 		Partitions: s.cfg.Stock.Partitions, Deployment: s.cfg.Stock.Deployment,
 		Evidence: evidence.New(s.database(), kafka), Nonces: evidence.NewNonces(s.database()),
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	reserve := func(user int64) answer {
@@ -359,6 +376,8 @@ func TestKilledEdgeKnowsWhatOthersVetted(t *testing.T) {
 		return s.send("POST", "/v1/reservations", s.token(user, auth.RoleShopper), `{"sku_id":"1","quantity":1}`)
 	}
 	s.until(30*time.Second, "it trusts what was vetted", func() bool { return reserve(7).status == 201 })
+	nonce := fmt.Appendf(nil, `"nonce":"%d"`, vetted.Marks[0].Nonce)
+	s.until(30*time.Second, "it has written down what it trusts", func() bool { return s.hasKept(nonce) })
 	s.kill()
 	s.loseMySQL()
 	s.startUnready()

@@ -59,19 +59,30 @@ func (a Answer) Code() string {
 // Open reads a document for the server at an address, host:port.
 func Open(t *testing.T, file, addr string, client *http.Client) *Document {
 	t.Helper()
-	d := &Document{base: "http://" + addr, client: client, seen: map[string]map[string]bool{}}
-	var err error
-	if d.doc, err = openapi3.NewLoader().LoadFromFile(file); err != nil {
+	once, _ := opened.LoadOrStore(file, sync.OnceValues(func() (routed, error) { return read(file) }))
+	of, err := once.(func() (routed, error))()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.doc.Validate(t.Context()); err != nil {
-		t.Fatal(err)
+	return &Document{doc: of.doc, router: of.router, base: "http://" + addr, client: client, seen: map[string]map[string]bool{}}
+}
+
+// routed is a document that was found valid. Its server is any, so it is the same for all.
+type routed struct {
+	doc    *openapi3.T
+	router routers.Router
+}
+
+// opened has the documents of this process. A test opens one for each of its servers, and a look at all examples takes many seconds.
+var opened sync.Map // by file, of func() (routed, error)
+
+func read(file string) (of routed, err error) {
+	if of.doc, err = openapi3.NewLoader().LoadFromFile(file); err != nil {
+		return of, err
 	}
-	d.doc.Servers = openapi3.Servers{{URL: d.base}}
-	if d.router, err = legacy.NewRouter(d.doc); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	of.doc.Servers = openapi3.Servers{{URL: "http://{at}", Variables: map[string]*openapi3.ServerVariable{"at": {Default: "localhost"}}}}
+	of.router, err = legacy.NewRouter(of.doc) // looks at the whole document
+	return of, err
 }
 
 var keyNumber atomic.Int64
