@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,16 +158,21 @@ func seedCategories(ctx context.Context, products *product.Products, as func(key
 		if err != nil {
 			return 0, err
 		}
-		for _, c := range there {
-			if c.Names[demo.English] == of.Names[demo.English] {
-				return c.ID, nil
+		var c product.Category
+		for _, has := range there {
+			if has.Names[demo.English] == of.Names[demo.English] {
+				c = has
 			}
 		}
-		c, err := products.MakeCategory(ctx, as(key), product.Category{Parent: parent, Names: of.Names})
-		if err != nil {
-			return 0, err
+		if c.ID == 0 {
+			if c, err = products.MakeCategory(ctx, as(key), product.Category{Parent: parent, Names: of.Names}); err != nil {
+				return 0, err
+			}
 		}
 		for i, a := range of.Attributes {
+			if slices.ContainsFunc(c.Attributes, func(has product.Attribute) bool { return has.Code == a.Code }) {
+				continue // of one that is there. An end in the middle left some
+			}
 			if c, err = products.SetAttribute(ctx, as(fmt.Sprintf("%s-%d", key, i)), c.ID, web.Version(c.Version), a); err != nil {
 				return 0, err
 			}

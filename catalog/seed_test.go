@@ -5,9 +5,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/catalog"
 	"sluice/catalog/account"
+	"sluice/catalog/account/audit"
+	"sluice/catalog/internal/web"
+	"sluice/catalog/product"
 	"sluice/core/auth"
 	"sluice/core/shard"
 )
@@ -20,6 +24,18 @@ func TestSeededShop(t *testing.T) {
 			t.Parallel()
 			s := newShopIn(t, in).start()
 			secret, err := account.ReadSecret(s.cfg.AccountSecretFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// One category is there with one of its attributes, as an end in the middle leaves it.
+			products := product.New(product.Config{Databases: s.databases(), Now: time.Now})
+			by := product.Caller{Author: audit.Author{Actor: "operator"}, User: 1, Key: "first"}
+			left, err := products.MakeCategory(t.Context(), by, product.Category{Names: product.Names{"en": "Clothes"}})
+			if err == nil {
+				_, err = products.SetAttribute(t.Context(), by, left.ID, web.Version(left.Version), product.Attribute{
+					Code: "material", Kind: product.KindText, Names: product.Names{"en": "Material"},
+				})
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -56,10 +56,13 @@ func New(cfg Config) *Products {
 // topic has the events of products. Their aggregate is the product, the category or the brand.
 const topic = "sluice.products.v1"
 
+// attemptsMax takes a day at least: so long may a store of objects be away.
+const attemptsMax = 60
+
 // Work is what the package does besides answering.
 func (p *Products) Work() work.Owner {
 	return work.Owner{
-		Name: owner, Kind: shard.Products, Topics: []string{topic},
+		Name: owner, Kind: shard.Products, Topics: []string{topic}, AttemptsMax: attemptsMax,
 		Tasks: map[string]task.Handler{taskCheckMedia: p.checkMedia, taskShowMedia: p.showMedia, taskDropMedia: p.dropMedia},
 		Times: []work.Time{
 			{Item: schedule.Item{Name: timeSweepMedia, Every: 10 * time.Minute, At: 7 * time.Minute}, Everywhere: true, Do: p.sweepMedia},

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/catalog/internal/task"
@@ -42,6 +43,10 @@ const (
 	// askMax is the time that the edge gets for a step. It is well within the time for which nobody else asks: a request that is late must not
 	// come after the step that took the place of its own.
 	askMax = 15 * time.Second
+	// leaveMax is the time to note that a process is not at a cell any more.
+	leaveMax = 10 * time.Second
+	// turnOf is how many SKUs that do not answer take the time of an attempt.
+	turnOf = 4
 )
 
 // cells are the data of such a task.
@@ -62,7 +67,8 @@ func (s *Stock) giveCells(ctx context.Context, t task.Task) error {
 	}
 	var faults []error // a cell that is shut keeps back its own only
 	var again time.Duration
-	for _, sku := range of.SKUs {
+	first := (t.Attempt - 1) * turnOf % max(1, len(of.SKUs)) // those that are shut take the time: others begin at the next attempt
+	for _, sku := range slices.Concat(of.SKUs[first:], of.SKUs[:first]) {
 		after, err := s.give(ctx, t.Place, sku)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("SKU %d: %w", sku, err))
@@ -91,10 +97,15 @@ var errTooLate = errors.New("the outcome of a step is unknown for more than 12 h
 // give brings a cell to its target, step by step. Again is when to look again: the cell has more than that, which is held or sold, or somebody
 // else is at it.
 func (s *Stock) give(ctx context.Context, at place.Place, sku int64) (again time.Duration, err error) {
-	me := rand.Text()
+	me, leaves := rand.Text(), true
 	defer func() {
-		err = errors.Join(err, s.write(ctx, at, Caller{}, func(c *change) error {
-			_, err := c.put(ctx, "leave a cell", leaveStep, sku, me)
+		if !leaves {
+			return
+		}
+		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveMax) // a process that stops leaves it too
+		defer cancel()
+		err = errors.Join(err, s.write(leaving, at, Caller{}, func(c *change) error {
+			_, err := c.put(leaving, "leave a cell", leaveStep, sku, me)
 			return err
 		}))
 	}()
@@ -114,6 +125,7 @@ func (s *Stock) give(ctx context.Context, at place.Place, sku int64) (again time
 		case err == nil:
 			err = s.end(ctx, at, sku, n, n.delta)
 		case !errors.As(err, &refused):
+			leaves = n.delta > 0 // a request that takes units may be late: nobody asks before it is out of the way
 			return 0, err
 		case refused.Code == client.CodeSoldOut:
 			again, err = s.takeBack(ctx, at, sku, n)

@@ -16,7 +16,7 @@ const (
 	beginSKUs   = "INSERT INTO stock_skus__ (sku_id, seller_id) VALUES "
 	begunSKUs   = " ON DUPLICATE KEY UPDATE sku_id = VALUES(sku_id)"
 	selectMoved = "SELECT COUNT(*) FROM stock_moves__ WHERE " + documentKey + " AND sku_id IN "
-	// The snapshot of the transaction begins with its first reading, which is behind the locks.
+	// These read what was committed before the locks were had: each statement sees what is committed when it begins.
 	selectUnits = "SELECT sku_id, on_hand, shipped, returned, cut, counted FROM stock_units__ WHERE warehouse_id = ? AND sku_id IN "
 	selectAfter = "SELECT sku_id, SUM(delta) FROM stock_moves__ WHERE warehouse_id = ? AND position > ? AND sku_id IN "
 	insertMoves = "INSERT INTO stock_moves__ (seller_id, source, document_id, sku_id, kind, warehouse_id, position, quantity, delta, known, since) VALUES "

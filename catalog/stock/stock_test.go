@@ -604,6 +604,58 @@ func TestSurplusIsTakenAsItGetsFree(t *testing.T) {
 	s.work(func() bool { is := s.show(sku); return is.Given == 9 && is.Short == 0 })
 }
 
+// TestLateStepsComeAlone: a step that takes units, and whose answer is lost, may still be on its way. Nobody asks for the cell until it cannot
+// come any more: it could come after the step that took its place, and take units twice.
+func TestLateStepsComeAlone(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	w, sku := s.warehouse("erp-1"), skuIn(t, 0, 4)
+	s.tell(doc("in", w, 1, stock.DocumentLine{SKU: sku, Kind: stock.KindReceived, Quantity: 10}))
+	s.work(func() bool { return s.show(sku).Given == 10 })
+	calls := func() (n int) { s.edge.set(func() { n = s.edge.calls }); return n }
+	before := calls()
+	s.edge.set(func() { s.edge.loses = 1 })
+	s.tell(doc("lost", w, 2, stock.DocumentLine{SKU: sku, Kind: stock.KindCorrected, Quantity: -5}))
+	s.work(func() bool { return calls() > before })
+	tried := s.attempts()
+	s.everywhere("UPDATE stock_tasks__ SET due_at = NOW(3)")
+	s.work(func() bool { return s.attempts() != tried })
+	if n := calls(); n != before+1 {
+		t.Errorf("the edge was asked %d times for a step whose answer is lost", n-before)
+	}
+	s.everywhere("UPDATE stock_skus__ SET given_until = NOW(3)") // it cannot come any more
+	s.everywhere("UPDATE stock_tasks__ SET due_at = NOW(3)")
+	s.work(func() bool { return s.show(sku).Given == 5 && s.edge.cell(sku).Total == 5 })
+}
+
+// attempts says how often the tasks were tried, and until when they wait.
+func (s *shop) attempts() (all string) {
+	s.t.Helper()
+	for _, p := range s.databases.All(shard.Products) {
+		var here string
+		if err := p.In(p.Writer()).QueryRowContext(s.t.Context(), "SELECT COALESCE(GROUP_CONCAT(attempts, ' ', due_at, ' ', claim ORDER BY id), '') FROM stock_tasks__").Scan(&here); err != nil {
+			s.t.Fatal(err)
+		}
+		all += here + ";"
+	}
+	return all
+}
+
+// TestAttemptsOutlastSteps: a task is tried for longer than the 12 hours for which the outcome of a step may be unknown.
+func TestAttemptsOutlastSteps(t *testing.T) {
+	t.Parallel()
+	var least time.Duration
+	pause := 2 * time.Second // as package task has it: each is at least a half of its length
+	for range (&stock.Stock{}).Work().AttemptsMax - 1 {
+		least += min(pause, time.Hour) / 2
+		pause *= 2
+		pause = min(pause, time.Hour)
+	}
+	if least < 12*time.Hour {
+		t.Errorf("a task may be dead after %v", least)
+	}
+}
+
 // TestPlans: safe stock is kept only if it is to be, and what is sold ahead is on top.
 func TestPlans(t *testing.T) {
 	t.Parallel()

@@ -28,9 +28,15 @@ const (
 // watchEvery is the time between two looks at how many units are free.
 const watchEvery = time.Minute
 
+// attemptsMax takes longer than the 12 hours for which the outcome of a step may be unknown: 14 hours at least.
+const attemptsMax = 40
+
+// givers is how many tasks that ask edges run at once in each database: they wait without a connection.
+const givers = 16
+
 // Work is what the package does besides answering.
 func (s *Stock) Work() work.Owner {
-	of := work.Owner{Name: owner, Kind: shard.Products, Topics: []string{topic}}
+	of := work.Owner{Name: owner, Kind: shard.Products, Topics: []string{topic}, AttemptsMax: attemptsMax, SlotsOf: map[string]int{taskCell: givers}}
 	if s == nil { // nobody does it
 		return of
 	}

@@ -35,7 +35,7 @@ const (
 
 // Help is called by kong.
 func (Seed) Help() string {
-	return `Fills the databases of the shop with the goods of a demo shop: categories, brands, and sellers that are open, unless they are there,
+	return `Fills the databases of the shop with the goods of a demo shop: categories, brands, and open sellers of --owner, unless they are there,
 and --products more products with texts in English and Chinese, which shoppers see at once. It is for demos and load tests: nobody
 reviews what it makes, and nobody is told. The shop may run meanwhile. An end in the middle leaves whole products behind.
 

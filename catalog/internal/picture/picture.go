@@ -122,6 +122,13 @@ func fit(of image.Image, side int) *image.RGBA {
 	if longer := max(width, height); longer > side {
 		width, height = max(1, width*side/longer), max(1, height*side/longer)
 	}
+	// By halves first: the kernel takes 32 bytes for each row and each new column.
+	for b := of.Bounds(); max(b.Dx(), b.Dy()) > 2*side; b = of.Bounds() {
+		half := image.NewRGBA(image.Rect(0, 0, max(1, b.Dx()/2), max(1, b.Dy()/2)))
+		draw.Draw(half, half.Bounds(), image.White, image.Point{}, draw.Src)
+		draw.ApproxBiLinear.Scale(half, half.Bounds(), of, b, draw.Over, nil)
+		of = half
+	}
 	to := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(to, to.Bounds(), image.White, image.Point{}, draw.Src)
 	draw.CatmullRom.Scale(to, to.Bounds(), of, of.Bounds(), draw.Over, nil)

@@ -52,7 +52,7 @@ type Config struct {
 	Timeout time.Duration
 	// TimeoutOf has the kinds that have less time, because somebody waits for what they do.
 	TimeoutOf map[string]time.Duration
-	// AttemptsMax is how often a task is tried. Defaults to 12, which takes about three hours.
+	// AttemptsMax is how often a task is tried. Defaults to 12, which takes about an hour.
 	AttemptsMax int
 	// PauseFirst and PauseMax bound the time between attempts, which doubles. Default to 2 s and an hour.
 	PauseFirst, PauseMax time.Duration

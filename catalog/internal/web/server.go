@@ -94,7 +94,7 @@ func New(cfg Config) (*Server, error) {
 			fault = "nobody tells whether a session was proved"
 		}
 		if fault == "" && may.KeyScope != "" && route.writes() != may.KeyWrites {
-			fault = "a system of a seller may call it, and it writes, and nobody says so, or the other way round: what is written has a person for its author, unless it says that it may have a system"
+			fault = "an API key may call it: a reading has no KeyWrites, and a write needs it, because most of what is written has a person for its author"
 		}
 		if fault == "" && !s.router.add(&operation{route, may, s.meter.route(route.label())}) {
 			fault = "it is there twice"
