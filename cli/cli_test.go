@@ -436,7 +436,7 @@ func TestExitCodes(t *testing.T) {
 		want string // on stderr
 	}{
 		{[]string{"version"}, command.ExitDone, ""},
-		{[]string{}, command.ExitUsage, "want a command: edge, persister, catalog, migrate, grants, dev, stock, "},
+		{[]string{}, command.ExitUsage, "want a command: edge, persister, catalog, migrate, grants, dev, seed, stock, "},
 		{[]string{}, command.ExitUsage, "see sluice --help"},
 		{[]string{"stock"}, command.ExitUsage, "want a command: load, list, show, shut, adjust, freeze, unfreeze\nsluice: see sluice stock --help"},
 		{[]string{"steal"}, command.ExitUsage, "unexpected argument steal\nsluice: see sluice --help"},

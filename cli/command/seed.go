@@ -25,7 +25,7 @@ type Seed struct {
 	Products int    `default:"500" placeholder:"N" help:"Add so many products. The default is ${default}."`
 	Sellers  int    `default:"3" placeholder:"N" help:"Give them to so many sellers, 1 to 100. The default is ${default}."`
 	Owner    int64  `default:"1" placeholder:"USER" help:"This user owns the sellers. The default is ${default}."`
-	Seed     uint64 `default:"1" placeholder:"N" help:"The same seed makes the same products. The default is ${default}."`
+	Seed     int64  `default:"1" placeholder:"N" help:"The same seed makes the same products. The default is ${default}."`
 }
 
 const (
@@ -50,6 +50,7 @@ func (s *Seed) Validate() error {
 	f.Include(s.ShopBooks.Validate())
 	config.Between(&f, "products", s.Products, 1, seedProductsMax)
 	config.Between(&f, "sellers", s.Sellers, 1, seedSellersMax)
+	config.Between(&f, "seed", s.Seed, 0, math.MaxInt64)
 	config.Between(&f, "owner", s.Owner, 1, int64(math.MaxInt64)-2)
 	return f.Err()
 }
@@ -89,7 +90,7 @@ func (s *Seed) Run(ctx context.Context, c *Console) error {
 		}
 		began, told := time.Now(), time.Now()
 		done, err := catalog.Seed(ctx, catalog.Seeding{
-			Databases: databases, Secret: secret, Owner: ids.User(s.Owner), Sellers: s.Sellers, Products: s.Products, Seed: s.Seed,
+			Databases: databases, Secret: secret, Owner: ids.User(s.Owner), Sellers: s.Sellers, Products: s.Products, Seed: uint64(s.Seed),
 			Told: func(so catalog.Seeded) {
 				if now := time.Now(); now.Sub(told) >= c.tellEvery() {
 					told = now
