@@ -37,7 +37,8 @@ type Config struct {
 	// Take takes a message. Messages of one partition come in their order, those of several at once. A message with an error is
 	// counted, told of and passed over.
 	Take func(message []byte) error
-	// Lost, unless it is nil, is called when Kafka no longer has messages that nobody here has read.
+	// Lost, unless it is nil, is called when Kafka no longer has messages that nobody here has read, and when reading begins again so late
+	// that it leaves some out.
 	Lost func()
 
 	Metric  func(thing string) string // the name of the metric of a thing: unread_seconds, unreadable_messages_total, lost_messages_total
@@ -113,8 +114,12 @@ func (f *Follower) follow(ctx context.Context) {
 		return
 	}
 	f.mu.Lock()
+	gap := f.caught && time.Since(f.whole) > f.cfg.Since
 	f.ends, f.faults = make([]time.Time, len(begin)), make([]error, len(begin))
 	f.mu.Unlock()
+	if gap && f.cfg.Lost != nil {
+		f.cfg.Lost()
+	}
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	for p := range begin {

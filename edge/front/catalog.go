@@ -245,7 +245,7 @@ func (a *Answer) refuse(got *http.Response, body []byte) error {
 	if p.Code == problem.RateLimited.Code {
 		return errLimited
 	}
-	for _, kind := range []*problem.Kind{a.route.unknown, problem.Malformed} {
+	for _, kind := range []*problem.Kind{a.route.unknown, a.route.refers, problem.Malformed, problem.HeadersTooLarge} {
 		if kind != nil && kind.Code == p.Code && kind.Status == got.StatusCode {
 			a.Refusal = &problem.Problem{Kind: kind, Detail: p.Detail, Pointer: p.Pointer}
 			return nil

@@ -37,12 +37,18 @@ func (f *Front) follow(topic, name string) *follow.Follower {
 	return follow.New(follow.Config{
 		Brokers: f.cfg.Brokers, Topic: topic, Since: f.cfg.Life + f.cfg.StaleMax + f.cfg.Timeout + sinceBefore,
 		Take:    f.take,
-		Lost:    func() { f.floors.raiseAll(f.nowMS()) },
+		Lost:    f.lost,
 		Metric:  func(thing string) string { return `sluice_edge_front_` + thing + `{topic="` + name + `"}` },
 		Goal:    "read what changes in the catalog",
 		Until:   "answers of the catalog are up to " + f.cfg.Life.String() + " old",
 		Metrics: f.cfg.Metrics, Log: f.cfg.Log,
 	})
+}
+
+// lost makes old what lost events may have made old, and the screen lacks what they told of.
+func (f *Front) lost() {
+	f.floors.raiseAll(f.nowMS())
+	f.screen.doubt()
 }
 
 // sinceBefore covers what the clocks of the database, Kafka and edges may differ.

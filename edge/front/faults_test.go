@@ -3,6 +3,7 @@ package front
 import (
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -101,11 +102,86 @@ func TestStaleAnswersWhileTheCatalogFails(t *testing.T) {
 			}
 			s.answers(fault)
 			s.tell(f, changed(3, "archived"))
-			if have := got(f, product(shirt)); have != "unavailable" {
-				t.Errorf("what shoppers see no more is given as a stale answer: %s", have)
+			if have := got(f, product(shirt)); have != "unknown_product" {
+				t.Errorf("what shoppers see no more is %s: behind a failure, a CDN may still show it", have)
 			}
 		})
 	}
+}
+
+// What a seller may sell no more is hidden too while the catalog fails, and shown again once the seller may.
+func TestSuspendedSellersWhileTheCatalogFails(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.set("/v1/products/"+shirt, 1)
+	f := s.front()
+	s.want(f, product(shirt), page(1))
+	s.answers(faults["fails"])
+	time.Sleep(2 * time.Millisecond) // an answer of the moment of an event is none from before it
+	s.tell(f, event("seller_moved", seller, 2, `{"state":"suspended","products_listed":false}`))
+	for range 2 * failuresMax {
+		s.want(f, product(shirt), "unknown_product")
+	}
+	s.tell(f, event("seller_moved", seller, 3, `{"state":"active","products_listed":true}`))
+	s.want(f, product(shirt), "stale "+page(1))
+}
+
+// A problem of a question is no failure of the catalog, however often somebody asks: others get their answers.
+func TestProblemsOfQuestionsLeaveTheCatalogOn(t *testing.T) {
+	t.Parallel()
+	none := Ask{Route: named("categories"), Target: "/v1/categories?parent_id=" + ids.Category(99).String()}
+	for kind, ask := range map[*problem.Kind]Ask{unknownCategory: none, problem.HeadersTooLarge: none, problem.Malformed: tree(), unknownProduct: product(ids.Product(78).String())} {
+		s := newShop(t)
+		s.set("/v1/products/"+shirt, 1)
+		f := s.front()
+		s.answers(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.RequestURI != ask.Target {
+				return false
+			}
+			(&problem.Problem{Kind: kind}).Write(w, r, "")
+			return true
+		})
+		for range 2 * failuresMax {
+			s.want(f, ask, kind.Code)
+		}
+		s.want(f, product(shirt), page(1))
+	}
+}
+
+// Who joins somebody else's question does not hear of that one's limit.
+func TestALimitIsOfOneAddress(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.set("/v1/products/"+shirt, 1)
+	f := s.front()
+	first, asked, open := netip.MustParseAddr("203.0.113.1"), make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("X-Forwarded-For") != first.String() {
+			return false
+		}
+		once.Do(func() { close(asked) })
+		<-open
+		(&problem.Problem{Kind: problem.RateLimited}).Write(w, r, "")
+		return true
+	})
+	var all sync.WaitGroup
+	all.Go(func() {
+		by := product(shirt)
+		by.Client = first
+		_, _ = f.Get(by) // it is limited, or has what others bring
+	})
+	<-asked
+	for i := range 20 {
+		all.Go(func() {
+			by := product(shirt)
+			by.Client = netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)})
+			s.want(f, by, page(1))
+		})
+	}
+	time.Sleep(20 * time.Millisecond) // for them to join: who comes later asks alone, and gets the same
+	close(open)
+	all.Wait()
 }
 
 // A stale answer has a bound.

@@ -9,8 +9,8 @@ const (
 	// floorsMax is how many things of which events have told are remembered, in each of two halves.
 	floorsMax = 1 << 16
 	// settleMS is how long after an event an answer without a version may be of before it: the catalog's tree is up to a second old,
-	// and clocks of edges differ.
-	settleMS = 1500
+	// and clocks of edges may differ by another.
+	settleMS = 2000
 	// brieflyMS is how long such an answer is kept.
 	brieflyMS = 200
 )

@@ -167,15 +167,19 @@ func (f *Front) Get(ask Ask) (Result, error) {
 	}
 	select {
 	case got := <-answer:
+		if got.Shared && errors.Is(got.Err, errLimited) && last == nil {
+			// The catalog was asked for who came first. The limit of one address is not the others'.
+			got = <-f.asking.DoChan(flight+" for "+q.client.String(), func() (any, error) { return f.fetch(q) })
+		}
 		if a, ok := got.Val.(*Answer); ok && got.Err == nil {
 			return Result{Answer: a}, nil
 		}
 		if last = f.usable(q.target); last == nil {
-			return Result{}, refusal(got.Err)
+			return Result{}, f.without(q, got.Err)
 		}
 	case <-hurry:
 		if last = f.usable(q.target); last == nil { // an event has hidden it
-			return Result{}, refusal(errAway)
+			return Result{}, f.without(q, errAway)
 		}
 	}
 	f.stale.Inc()
@@ -194,7 +198,17 @@ func (f *Front) Pass(ask Ask, after string) (Result, error) {
 	return Result{Answer: a, Passed: true}, nil
 }
 
-// usable returns what there is in memory for want of a fresh answer. What is hidden leaves the memory.
+// without is the problem for who gets no answer. What events have hidden is unknown though the catalog is away: behind a 503, a CDN may
+// still show it.
+func (f *Front) without(q question, err error) error {
+	a, ok := f.memory.GetIfPresent(q.target) // it tells whose the product is
+	if q.route.versioned && (f.floors.number(q.route.tag(q.id)).hidden || ok && f.floors.judge(a) == hidden) {
+		return &problem.Problem{Kind: q.route.unknown}
+	}
+	return refusal(err)
+}
+
+// usable returns what there is in memory for want of a fresh answer.
 func (f *Front) usable(target string) *Answer {
 	a, ok := f.memory.GetIfPresent(target)
 	if !ok {
@@ -202,14 +216,18 @@ func (f *Front) usable(target string) *Answer {
 	}
 	switch {
 	case f.floors.judge(a) == hidden:
-		f.memory.Invalidate(target)
 		return nil
 	case a.restored && !f.Knows(): // an event may have hidden it meanwhile
 		return nil
-	case a.Refusal != nil || f.nowMS() > a.begun+(f.cfg.Life+f.cfg.StaleMax).Milliseconds():
+	case a.Refusal != nil || f.over(a):
 		return nil
 	}
 	return a
+}
+
+// over reports whether an answer is too old even for a stale one.
+func (f *Front) over(a *Answer) bool {
+	return f.nowMS() > a.begun+(f.cfg.Life+f.cfg.StaleMax).Milliseconds()
 }
 
 // fetch asks the catalog and keeps the answer.
@@ -266,7 +284,7 @@ func (f *Front) keep(a *Answer) *Answer {
 		return &Answer{Refusal: &problem.Problem{Kind: a.route.unknown}}
 	case outdated:
 		f.outdated.Inc()
-		if last, found := f.memory.GetIfPresent(a.target); found && a.before(last) {
+		if last, found := f.memory.GetIfPresent(a.target); found && f.newer(last, a) {
 			return last
 		}
 		return a
@@ -286,7 +304,7 @@ func (f *Front) keep(a *Answer) *Answer {
 // put puts an answer into memory, unless there is a newer one, which it returns.
 func (f *Front) put(a *Answer) *Answer {
 	kept, _ := f.memory.Compute(a.target, func(last *Answer, found bool) (*Answer, otter.ComputeOp) {
-		if found && a.before(last) {
+		if found && f.newer(last, a) {
 			f.outdated.Inc()
 			return last, otter.CancelOp
 		}
@@ -294,6 +312,10 @@ func (f *Front) put(a *Answer) *Answer {
 	})
 	return kept
 }
+
+// newer reports whether what is in memory is newer than what comes. A version that is over stands in nobody's way: a catalog that was
+// restored may have lost it.
+func (f *Front) newer(last, a *Answer) bool { return a.before(last) && !f.over(last) }
 
 // before reports whether an answer is older than another one to the same question.
 func (a *Answer) before(other *Answer) bool {

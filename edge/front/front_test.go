@@ -30,6 +30,7 @@ type shop struct {
 	mu        sync.Mutex
 	ids       []string // of the snapshot
 	snapshots int
+	noList    bool // there is no snapshot at the moment
 	versions  map[string]int
 	answer    func(w http.ResponseWriter, r *http.Request) bool // false: as usual
 }
@@ -313,6 +314,33 @@ func TestOlderAnswersAreNotKept(t *testing.T) {
 	s.want(f, product(shirt), page(3))
 	s.tell(f, changed(4, "delisted"))
 	s.want(f, product(shirt), "unknown_product") // though the catalog still shows it
+}
+
+// A version that a restored catalog has lost is given no more once it is too old for a stale answer.
+func TestALostVersionEnds(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	path := "/v1/products/" + shirt
+	s.set(path, 9)
+	f := s.front()
+	s.want(f, product(shirt), page(9))
+	last, _ := f.memory.GetIfPresent(path)
+	later := func(age time.Duration) {
+		a := last.copy(false)
+		a.begun = f.nowMS() - age.Milliseconds()
+		a.until = a.begun + 1
+		f.memory.Set(path, a)
+	}
+	s.set(path, 3)
+	later(f.cfg.Life + f.cfg.StaleMax - time.Minute)
+	s.want(f, product(shirt), page(9)) // the catalog may be behind
+	later(f.cfg.Life + f.cfg.StaleMax + time.Minute)
+	s.want(f, product(shirt), page(3))
+	asked := s.asked.Load()
+	s.want(f, product(shirt), page(3))
+	if s.asked.Load() != asked {
+		t.Error("the answer of the restored catalog is not kept")
+	}
 }
 
 // Memory is bounded, whatever is asked for.

@@ -210,7 +210,7 @@ func (f *Front) warm(ctx context.Context) {
 			continue
 		}
 		if a, ok := unrecord(target, data); ok && a.begun <= f.nowMS() {
-			a.until, a.restored = 0, true
+			a.until, a.restored = min(a.until, f.nowMS()), true
 			kept = append(kept, a)
 			f.put(a)
 		}

@@ -14,6 +14,7 @@ import (
 	"sluice/core/ids"
 	"sluice/core/local/servicetest"
 	"sluice/core/outbox"
+	"sluice/core/problem"
 )
 
 // knowing has a front follow a real broker, so that it knows the events, and runs it.
@@ -64,6 +65,10 @@ func (s *shop) snapshot(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.snapshots++
+	if s.noList {
+		(&problem.Problem{Kind: problem.Unavailable}).Write(w, r, "")
+		return
+	}
 	var page struct {
 		Data []map[string]string `json:"data"`
 		Next string              `json:"next_cursor,omitempty"`
@@ -78,6 +83,12 @@ func (s *shop) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.MarshalWrite(w, page)
+}
+
+func (s *shop) lists(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noList = !yes
 }
 
 // The screen refuses made-up ids without the catalog, once it has all that there are, and what events add. Otherwise it refuses nothing.
@@ -116,13 +127,32 @@ func TestScreenKnowsWhatThereIs(t *testing.T) {
 		t.Error("a screen with more than it was made for is complete")
 	}
 	s.until("the screen is complete again", complete)
-	f.screen.doubt()
+	s.lists(false) // so that it is not complete again at once
+	f.lost()
 	s.answers(faults["fails"])
 	if got(f, product(ids.Product(9000).String())) == "unknown_product" {
 		t.Error("a screen that lacks events refuses")
 	}
 	s.answers(nil)
+	s.lists(true)
 	s.until("the screen is complete once more", complete)
+}
+
+// A snapshot that was read while events were lost may lack what they told of.
+func TestALossWhileTheScreenIsFilled(t *testing.T) {
+	t.Parallel()
+	f := newShop(t).front()
+	f.screen.begin()
+	f.lost()
+	f.screen.put([]uint64{f.screen.hash(shirt)}, true)
+	if !f.screen.mayExist(ids.Product(9000).String()) {
+		t.Error("the screen counts as complete")
+	}
+	f.screen.begin()
+	f.screen.put([]uint64{f.screen.hash(shirt)}, true)
+	if _, complete := f.screen.count(); !complete {
+		t.Error("the screen is not complete after the next filling")
+	}
 }
 
 // records is a local store.
@@ -190,6 +220,9 @@ func TestHotAnswersStay(t *testing.T) {
 	again := s.front(small, func(p *Parts) { p.Brokers = all })
 	s.answers(faults["fails"])
 	again.warm(t.Context())
+	if a, ok := again.memory.GetIfPresent(path); !ok || a.until < a.begun || a.until > again.nowMS() {
+		t.Error("an answer from before the start is not there, or was not to be replaced at the start")
+	}
 	if have := got(again, product(shirt)); have != "unavailable" {
 		t.Errorf("an edge that does not know what happened meanwhile gives %s", have)
 	}
@@ -199,7 +232,7 @@ func TestHotAnswersStay(t *testing.T) {
 	s.answers(faults["fails"])
 	s.want(third, product(shirt), page(2))
 	for _, key := range []string{keyHot, keyAnswer + path} {
-		local.all[key] = []byte(`{"target":`)
+		_ = local.Save(key, recordVersion, []byte(`{"target":`), 0)
 	}
 	s.front(small).warm(t.Context())
 }

@@ -15,6 +15,7 @@ type Route struct {
 
 	id      string               // the parameter of the path, if the route has one
 	unknown *problem.Kind        // what the catalog says of an id that nothing has
+	refers  *problem.Kind        // likewise of an id in the query
 	reads   func(id string) bool // whether the text is an id of the kind
 	tag     func(id string) string
 	// versioned routes show one thing, of which each version has an answer of its own: ETag tells it, and events tell it too.
@@ -43,7 +44,7 @@ var routes = []*Route{
 	},
 	{
 		Name: "categories", Path: "/v1/categories", Query: []string{"parent_id", "deep", "limit", "cursor"},
-		tag: always(tagTree),
+		refers: unknownCategory, tag: always(tagTree),
 	},
 	{
 		// The path of a category and its place change with others, which its version does not tell.

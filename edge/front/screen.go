@@ -67,11 +67,11 @@ func (s *screen) add(id string) {
 	}
 }
 
-// doubt has the screen filled anew: events were lost.
+// doubt has the screen filled anew, and a filling on its way does not count: events were lost.
 func (s *screen) doubt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.complete = false
+	s.complete, s.filling = false, false
 }
 
 // mayExist is false only of what certainly does not exist.
@@ -115,6 +115,7 @@ func (s *screen) put(hashes []uint64, whole bool) {
 			holds++
 		}
 	}
+	whole = whole && s.filling
 	s.filling, s.recent = false, nil
 	if whole {
 		s.bits, s.room, s.holds, s.complete = bits, room, holds, holds <= room
