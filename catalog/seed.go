@@ -199,7 +199,7 @@ func seedCategories(ctx context.Context, products *product.Products, as func(key
 func seedBrands(ctx context.Context, products *product.Products, as func(key string) product.Caller) (all []ids.Brand, err error) {
 	there := map[string]ids.Brand{}
 	for after := ids.Brand(0); ; {
-		page, more, err := products.Brands(ctx, after, 100, 0)
+		page, more, err := products.Brands(ctx, after, 100)
 		if err != nil {
 			return nil, err
 		}

@@ -183,9 +183,10 @@ func (p *Products) Brand(ctx context.Context, id ids.Brand, from db.Position) (B
 	return found[0], nil
 }
 
-// Brands lists brands after one, by their ids. More says that there are others behind them.
-func (p *Products) Brands(ctx context.Context, after ids.Brand, limit int, from db.Position) (page []Brand, more bool, err error) {
-	page, err = p.brands(ctx, from, selectBrands, int64(after), limit+1)
+// Brands lists brands after one, by their ids. More says that there are others behind them. The list is as of now: edges keep it until
+// an event of a brand, and it has no version by which they could tell that a reader is behind the event.
+func (p *Products) Brands(ctx context.Context, after ids.Brand, limit int) (page []Brand, more bool, err error) {
+	page, err = p.brands(ctx, db.Never, selectBrands, int64(after), limit+1)
 	if len(page) > limit {
 		return page[:limit], true, err
 	}

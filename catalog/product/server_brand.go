@@ -9,7 +9,7 @@ import (
 
 // ListBrands implements api.StrictServerInterface.
 func (s server) ListBrands(ctx context.Context, r api.ListBrandsRequestObject) (api.ListBrandsResponseObject, error) {
-	page, more, err := s.Brands(ctx, r.Params.Cursor, r.Params.Limit.Or(listLimit), r.Params.ReadAfter)
+	page, more, err := s.Brands(ctx, r.Params.Cursor, r.Params.Limit.Or(listLimit))
 	if err != nil {
 		return nil, err
 	}
