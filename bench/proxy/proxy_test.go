@@ -137,6 +137,7 @@ func TestProxiesRouteEachPath(t *testing.T) {
 			t.Fatalf("%s is no reading of the catalog", path)
 		}
 		want["GET "+path], want["GET "+path+"?limit=1"] = "edge", "edge"
+		want["OPTIONS "+path] = "edge"
 	}
 	want["GET /.well-known/jwks.json"] = "catalog"
 	want["GET /v1/products/a%2Fb"] = ""
