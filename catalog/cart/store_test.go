@@ -1,6 +1,7 @@
 package cart_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 
 	"sluice/catalog/cart"
 	"sluice/core/ids"
+	"sluice/core/lifecycle"
+	"sluice/core/shard"
 	"sluice/core/stock"
 )
 
@@ -184,6 +187,46 @@ func TestErasedUsersHaveNoCart(t *testing.T) {
 		}
 	}
 	c.settle() // the task of the merge finds nothing
+	c.has(c.OfUser(7), nil)
+}
+
+// TestAnErasedUsersCartStaysAway: the carts of guests that go into an erased user's cart are away before that cart is, so no merge makes it again.
+func TestAnErasedUsersCartStaysAway(t *testing.T) {
+	t.Parallel()
+	c := newCarts(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c.put(c.OfUser(7), 1, 1)
+	token, _ := c.guest(2, 3)
+	if _, err := c.Take(ctx, token, 7); err != nil {
+		t.Fatal(err)
+	}
+	at := c.databases.At(shard.OfUser(7))
+	tx, err := at.Writer().BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forgetting errgroup.Group
+	defer func() {
+		_ = tx.Rollback()
+		_ = forgetting.Wait()
+	}()
+	if _, err := at.In(tx).ExecContext(ctx, "SELECT 1 FROM carts__ WHERE user_id = 7 FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	forgetting.Go(func() error { return c.Forget(ctx, 7) })
+	if err := lifecycle.Poll(ctx, 10*time.Millisecond, func() error {
+		if left := c.count("SELECT COUNT(*) FROM cart_guests__"); left > 0 {
+			return errors.New("the cart of the guest is there while the user's is deleted")
+		}
+		return nil
+	}, func(error) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tx.Rollback(), forgetting.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	c.settle()
 	c.has(c.OfUser(7), nil)
 }
 

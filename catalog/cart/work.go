@@ -45,15 +45,16 @@ func (c *Carts) end(ctx context.Context, t task.Task) error {
 	return errors.Join(err, kept)
 }
 
-// Forget deletes the cart of an erased user, its shares, and the carts of guests that became part of it. It may be done again.
+// Forget deletes the cart of an erased user, its shares, and the carts of guests that became part of it. These go first: a merge that begins
+// later finds nothing, and so it makes no cart of the user again. It may be done again.
 func (c *Carts) Forget(ctx context.Context, user ids.User) error {
-	at := c.databases.At(shard.OfUser(int64(user)))
-	faults := []error{inParts(ctx, at, "forget a cart", []any{user}, deleteCart, deleteMerges, deleteShares)}
-	_, err := replay.Of(owner, at.Suffix).Forget(ctx, at.Writer(), int64(user))
-	faults = append(faults, err)
+	var faults []error
 	for _, at := range c.databases.All(shard.Users) { // a place that is away keeps back its own only
 		faults = append(faults, inParts(ctx, at, "forget carts of guests", []any{user}, deleteTaken))
 	}
+	at := c.databases.At(shard.OfUser(int64(user)))
+	_, err := replay.Of(owner, at.Suffix).Forget(ctx, at.Writer(), int64(user))
+	faults = append(faults, err, inParts(ctx, at, "forget a cart", []any{user}, deleteCart, deleteMerges, deleteShares))
 	return errors.Join(faults...)
 }
 
