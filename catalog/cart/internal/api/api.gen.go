@@ -789,7 +789,7 @@ type StrictServerInterface interface {
 	// EmptyGuestCart Take all lines out of the cart of a guest.
 	// (DELETE /v1/guest_cart)
 	EmptyGuestCart(ctx context.Context, request EmptyGuestCartRequestObject) (EmptyGuestCartResponseObject, error)
-	// ShowGuestCart Show the cart of a guest, with what products, prices and stock say now. For who has its token.
+	// ShowGuestCart Show the cart of a guest, with what products say now. For who has its token.
 	// (GET /v1/guest_cart)
 	ShowGuestCart(ctx context.Context, request ShowGuestCartRequestObject) (ShowGuestCartResponseObject, error)
 	// RemoveGuestLine Take the line of a SKU out of the cart of a guest.
@@ -804,7 +804,7 @@ type StrictServerInterface interface {
 	// EmptyCart Take all lines out of the cart of oneself.
 	// (DELETE /v1/me/cart)
 	EmptyCart(ctx context.Context, request EmptyCartRequestObject) (EmptyCartResponseObject, error)
-	// ShowCart Show the cart of oneself, with what products, prices and stock say now. For shoppers.
+	// ShowCart Show the cart of oneself, with what products say now. For shoppers.
 	// (GET /v1/me/cart)
 	ShowCart(ctx context.Context, request ShowCartRequestObject) (ShowCartResponseObject, error)
 	// RemoveLine Take the line of a SKU out of the cart of oneself.
