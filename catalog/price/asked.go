@@ -31,18 +31,18 @@ func (p *Pricing) sells(ctx context.Context, by Caller, id ids.Seller) error {
 	return err
 }
 
-// own refuses SKUs that a seller's product does not have.
-func (p *Pricing) own(ctx context.Context, of ids.Seller, id ids.Product, sku int64) error {
+// own tells what a seller's product is. It refuses SKUs that the product does not have.
+func (p *Pricing) own(ctx context.Context, of ids.Seller, id ids.Product, sku int64) (product.Goods, error) {
 	goods, err := p.products.GoodsOf(ctx, id)
 	if err != nil {
-		return err
+		return product.Goods{}, err
 	}
 	g, ok := goods[id]
 	if !ok || g.Seller != of {
-		return &problem.Problem{Kind: unknownProduct}
+		return product.Goods{}, &problem.Problem{Kind: unknownProduct}
 	}
 	if product, n, ok := ids.ProductOf(sku); !ok || product != id || n >= len(g.SKUs) {
-		return &problem.Problem{Kind: unknownSKU}
+		return g, &problem.Problem{Kind: unknownSKU}
 	}
-	return nil
+	return g, nil
 }

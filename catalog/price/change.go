@@ -9,7 +9,8 @@ import (
 
 // Follow refuses a change of the prices of a SKU that would make another past: what has begun keeps its price, and what has ended stays.
 // A range that is in force may end earlier or later, and not before the moment of the change. One that has not begun may
-// change in all parts, or go. A new one does not begin before the moment of the change.
+// change in all parts, or go. A new one does not begin before the moment of the change. What has begun is not compared with the bounds of the
+// market, which may be others than at its time: it could never end.
 //
 // So each change is a schedule: what is paid at a moment follows from the ranges, whether or not any process runs then.
 func (p Prices) Follow(before Prices, m *Market, now time.Time) error {
@@ -36,7 +37,7 @@ func (p Prices) Follow(before Prices, m *Market, now time.Time) error {
 			return &problem.Problem{Kind: problem.WrongState, Detail: r.ID.String() + " would begin in the past"}
 		}
 	}
-	return p.Check(m)
+	return p.check(m, begun)
 }
 
 // goesOnAs reports whether a range that has begun may become another one.

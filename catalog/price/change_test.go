@@ -49,6 +49,39 @@ func TestNobodyChangesThePast(t *testing.T) {
 	})
 }
 
+// A market may get other bounds while prices count. Those that have begun are kept, and may end.
+func TestBoundsOfAMarketChange(t *testing.T) {
+	t.Parallel()
+	before := Prices{rangeOf(1, KindList, 900, 0, 0), rangeOf(2, KindPromotion, 800, 5, 10), rangeOf(3, KindPromotion, 700, 30, 40)}
+	m, now := marketOf(true), day(20) // 2 has ended, 3 has not begun
+	m.PriceMin = 1000
+	f := func(what, code string, p ...Range) {
+		t.Helper()
+		if err := Prices(p).Follow(before, m, now); codeOf(err) != code {
+			t.Errorf("%s: %v, want %q", what, err, code)
+		}
+	}
+	ended := before[0]
+	ended.To = now
+	f("all that has begun", "", before[0], before[1])
+	f("what is to come too", "malformed", before...)
+	f("an end at once", "", ended, before[1])
+	f("a new one instead", "", ended, before[1], rangeOf(4, KindList, 1000, 20, 0))
+	f("a new one outside", "malformed", ended, before[1], rangeOf(4, KindList, 999, 20, 0))
+	wish := func(r Range) Wish { return Wish{ID: r.ID, Kind: r.Kind, Price: r.Price, From: r.From, To: r.To} }
+	fresh := wish(before[0])
+	fresh.ID = 0
+	if p := checkWishes([]Wish{wish(before[0]), wish(before[2])}, m); p != nil {
+		t.Errorf("prices that are there are refused: %v", p)
+	}
+	if p := checkWishes([]Wish{wish(before[0]), fresh}, m); p == nil || p.Pointer != "/prices/1/price" {
+		t.Errorf("a new price outside of the bounds: %v", p)
+	}
+	if s, ok := before.shown(m, now, "web"); ok {
+		t.Errorf("shoppers see %+v, which is never quoted", s)
+	}
+}
+
 // Whatever changes are allowed, what was paid stays, and so does what reductions were compared with.
 func TestThePastStays(t *testing.T) {
 	t.Parallel()

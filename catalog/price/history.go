@@ -1,6 +1,7 @@
 package price
 
 import (
+	"slices"
 	"time"
 
 	"sluice/core/money"
@@ -23,6 +24,7 @@ type History []Point
 
 // History is what everybody pays in a channel by these ranges: prices of members are not in it.
 func (p Prices) History(channel Channel) (h History) {
+	p = slices.DeleteFunc(slices.Clone(p), func(r Range) bool { return r.Kind == KindMember || r.Channel != "" && r.Channel != channel })
 	for _, moment := range p.moments() {
 		next := Point{At: moment}
 		if u, ok := p.At(moment, channel, 0); ok {

@@ -1,6 +1,7 @@
 package price
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +48,46 @@ func TestLowestPriceOf30Days(t *testing.T) {
 		rangeOf(3, KindList, 1000, 101, 200), promotion(4, 800, 101, 110))
 	f("members do not count", 100, 1000, 100, all(1000), level(1, rangeOf(2, KindMember, 500, 0, 200)), promotion(3, 800, 100, 110))
 	f("a price of another channel does not count", 100, 1000, 100, all(1000), in("app", rangeOf(2, KindList, 700, 0, 200)), promotion(3, 800, 100, 110))
+}
+
+// Prices of members and of other channels make no difference to what a reduction is compared with, and no price but that of a promotion is one.
+func TestLowestPriceOfOneChannel(t *testing.T) {
+	t.Parallel()
+	d := dice(t)
+	shown := 0
+	for range rounds / 10 {
+		of := Prices{rangeOf(1, KindList, 1000, 5, 100)}
+		for id, from := 2, d.IntN(20); from < 90; id++ {
+			to := from + 1 + d.IntN(20)
+			of = append(of, rangeOf(id, KindPromotion, 700+10*d.Int64N(9), from, to))
+			from = to + d.IntN(20)
+		}
+		more := slices.Clone(of)
+		for id := range 10 {
+			from := d.IntN(90)
+			r := rangeOf(100+id, KindMember, 500, from, from+1+d.IntN(20))
+			if r.Level = 1; id%2 == 0 {
+				r.Kind, r.Level, r.Channel = KindList, 0, "app"
+			}
+			more = append(more, r)
+		}
+		for n := range 110 {
+			lowest, began, ok := of.History("web").Before(day(n))
+			same, since, still := more.History("web").Before(day(n))
+			if lowest != same || !began.Equal(since) || ok != still {
+				t.Fatalf("day %d of %+v: %v since %v, and among others %v since %v", n, of, lowest, began, same, since)
+			}
+			if u, _ := of.At(day(n), "web", 0); ok && u.Kind != KindPromotion {
+				t.Fatalf("day %d of %+v: %+v is a reduction", n, of, u)
+			}
+			if ok {
+				shown++
+			}
+		}
+	}
+	if shown < rounds/10 {
+		t.Errorf("only %d reductions", shown)
+	}
 }
 
 // TestLowestPriceByTheDay makes histories at random, and walks them day by day.

@@ -81,6 +81,12 @@ func (m *Market) discount(a money.Amount, pointer string, least int64) *problem.
 // none is nothing, in the currency of the market.
 func (m *Market) none() money.Amount { return money.Amount{Currency: m.Currency} }
 
+// taxes reports whether goods of a tax category can be sold in the market.
+func (m *Market) taxes(category string) bool {
+	_, ok := m.Regime.Rates[category]
+	return ok
+}
+
 // tax is the tax of what goods of a category cost.
 func (r *Regime) tax(a money.Amount, category string) (money.Amount, error) {
 	rate, ok := r.Rates[category]

@@ -74,6 +74,22 @@ func TestStrategies(t *testing.T) {
 	f("sets of a rest", 0, one(8, 100), []int64{-300}, three, BuyPay{2, 1}) // two of three, one of two
 }
 
+// A promotion of lines may keep out a set that would have saved more. With both the cart is still cheaper than with none.
+func TestPromotionOfLinesBesideSets(t *testing.T) {
+	t.Parallel()
+	r := requestOf(itemOf(1, 1, 100), itemOf(2, 1, 100), itemOf(3, 3, 50))
+	r.Promotions = []Promotion{promotionOf(1, Bundle{[]Part{{skuOf(1), 1}, {skuOf(2), 1}}, eur(150)}), promotionOf(2, BuyPay{3, 2})}
+	if q := mustQuote(t, r); q.Total != eur(250) { // the bundle, and one of the last ones free
+		t.Errorf("the sets cost %v", q.Total)
+	}
+	lines := promotionOf(3, Percentage{300_000})
+	lines.Scope.SKUs = []int64{skuOf(1), skuOf(2)}
+	r.Promotions = append(r.Promotions, lines)
+	if q := mustQuote(t, r); q.Total != eur(290) { // 30% off both saves 0.60, and each set, which takes both, 0.50
+		t.Errorf("with a promotion of lines all costs %v", q.Total)
+	}
+}
+
 // Of sets, those of the lowest rank take their units first.
 func TestRankOfSets(t *testing.T) {
 	t.Parallel()

@@ -110,7 +110,6 @@ func (r *Request) check() *problem.Problem {
 	for i := range r.Items {
 		of := &r.Items[i]
 		pointer := itemPointer(i)
-		_, rated := r.Market.Regime.Rates[of.TaxCategory]
 		_, _, ok := ids.ProductOf(of.SKU)
 		switch {
 		case !ok || skus[of.SKU]:
@@ -121,7 +120,7 @@ func (r *Request) check() *problem.Problem {
 			return malformed(pointer+"/seller_id", "want a seller")
 		case len(of.Categories) > categoriesMax:
 			return malformed(pointer+"/category_ids", "want at most %d", categoriesMax)
-		case of.Unit == Unit{} || !rated:
+		case of.Unit == Unit{} || !r.Market.taxes(of.TaxCategory):
 			return &problem.Problem{Kind: noPrice, Pointer: pointer + "/sku_id"}
 		}
 		if p := of.Unit.check(r.Market); p != nil {

@@ -38,7 +38,8 @@ type Prices []Range
 // rangesMax bounds the ranges of one SKU in one market.
 const rangesMax = 200
 
-func (r *Range) check(m *Market) *problem.Problem {
+// form refuses what is no price in any market.
+func (r *Range) form() *problem.Problem {
 	switch {
 	case r.Kind != KindList && r.Kind != KindPromotion && r.Kind != KindMember:
 		return malformed("/kind", "want list, promotion or member")
@@ -49,21 +50,33 @@ func (r *Range) check(m *Market) *problem.Problem {
 	case r.Kind != KindMember && r.Level != 0:
 		return malformed("/level", "only prices of members have one")
 	}
-	if p := m.price(r.Price, "/price"); p != nil {
+	return r.Span.check()
+}
+
+// check refuses what is no price in the market.
+func (r *Range) check(m *Market) *problem.Problem {
+	if p := r.form(); p != nil {
 		return p
 	}
-	return r.Span.check()
+	return m.price(r.Price, "/price")
 }
 
 // Check refuses ranges that contradict each other: two of a kind, a channel and a level at one moment; a price of a promotion or of
 // members that is not below the list price, or is without one; and members who would pay more than those of a lower level.
-func (p Prices) Check(m *Market) error {
+func (p Prices) Check(m *Market) error { return p.check(m, nil) }
+
+// check is Check for prices of which some have begun. They keep what they cost, so they may be ones that the market no longer takes.
+func (p Prices) check(m *Market, begun map[ids.Price]bool) error {
 	if len(p) > rangesMax {
 		return malformed("", "want at most %d prices of a SKU in a market", rangesMax)
 	}
 	for i := range p {
-		if fault := at(fmt.Sprintf("/%d", i), p[i].check(m)); fault != nil {
-			return fault
+		fault := p[i].form()
+		if !begun[p[i].ID] {
+			fault = p[i].check(m)
+		}
+		if fault != nil {
+			return at(fmt.Sprintf("/%d", i), fault)
 		}
 	}
 	for _, moment := range p.moments() { // between two of them nothing begins or ends

@@ -21,7 +21,7 @@ const (
 )
 
 const (
-	wishesMax    = 100  // prices that are sent at once
+	wishesMax    = 80   // prices that are sent at once: a body has 16 KiB
 	versionsKept = 1000 // of a SKU in a market
 	forgetEvery  = 100
 )
@@ -45,7 +45,8 @@ type Wish struct {
 	To      time.Time    `json:"to,omitzero"`
 }
 
-// checkWishes refuses what no price can be, whatever prices there are.
+// checkWishes refuses what no price can be, whatever prices there are. Whether one that is there has to be within the bounds of the market
+// depends on whether it has begun.
 func checkWishes(wishes []Wish, m *Market) *problem.Problem {
 	if len(wishes) > wishesMax {
 		return malformed("/prices", "want at most %d", wishesMax)
@@ -55,8 +56,12 @@ func checkWishes(wishes []Wish, m *Market) *problem.Problem {
 		if r.From.IsZero() { // it is not known yet, and no end that can be sent is before it
 			r.From = time.Unix(0, 0)
 		}
-		if p := at(fmt.Sprintf("/prices/%d", i), r.check(m)); p != nil {
-			return p
+		fault := r.form()
+		if r.ID == 0 {
+			fault = r.check(m)
+		}
+		if fault != nil {
+			return at(fmt.Sprintf("/prices/%d", i), fault)
 		}
 	}
 	return nil
@@ -137,8 +142,13 @@ func (p *Pricing) SetPrices(ctx context.Context, by Caller, of ids.Seller, id id
 	if err := p.sells(ctx, by, of); err != nil {
 		return Set{}, err
 	}
-	if err := p.own(ctx, of, id, sku); err != nil {
+	goods, err := p.own(ctx, of, id, sku)
+	if err != nil {
 		return Set{}, err
+	}
+	isNew := func(w Wish) bool { return w.ID == 0 }
+	if slices.ContainsFunc(wishes, isNew) && !m.taxes(goods.Tax) { // those that are there may end in any case
+		return Set{}, &problem.Problem{Kind: problem.WrongState, Detail: "the market has no rate of tax for the product's tax_category"}
 	}
 	asked := struct {
 		Seller ids.Seller

@@ -58,6 +58,13 @@ func TestMarketsOfAFile(t *testing.T) {
 	if got := DefaultMarkets().All(); len(got) != 2 || got[0].Code != "cn" || got[1].Currency.String() != "EUR" {
 		t.Errorf("the markets are %+v", got)
 	}
+	for _, m := range DefaultMarkets().All() {
+		for _, category := range []string{"standard", "reduced", "food"} { // those of the goods of the demo shop
+			if !m.taxes(category) {
+				t.Errorf("%s has no rate for %s", m.Code, category)
+			}
+		}
+	}
 	const one = `{"code": "de", "currency": "EUR", "locale": "de", "price_max": 100, "regime": {"rounding": "half_up", "rates": {"standard": 190000}}}`
 	for text, want := range map[string]string{
 		`{"markets": [` + one + `]}`:                                               "",

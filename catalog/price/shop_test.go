@@ -71,6 +71,7 @@ type shop struct {
 	databases *place.Databases
 	keys      atomic.Int64
 	suspended atomic.Bool
+	untaxed   atomic.Bool // no market has a rate for the products
 }
 
 // Admit implements price.Sellers.
@@ -86,11 +87,14 @@ func (s *shop) Admit(_ context.Context, by seller.Reader, id ids.Seller) (seller
 
 // GoodsOf implements price.Products.
 func (s *shop) GoodsOf(_ context.Context, of ...ids.Product) (map[ids.Product]product.Goods, error) {
-	all := map[ids.Product]product.Goods{}
+	all, tax := map[ids.Product]product.Goods{}, "standard"
+	if s.untaxed.Load() {
+		tax = "books"
+	}
 	for _, id := range of {
 		if id%1000 != 999 {
 			all[id] = product.Goods{
-				Seller: mine, Shown: id%1000 != 998, Tax: "standard",
+				Seller: mine, Shown: id%1000 != 998, Tax: tax,
 				SKUs: []product.State{product.StateActive, product.StateActive, product.StateActive, product.StateArchived},
 			}
 		}

@@ -39,7 +39,8 @@ func (p *Pricing) reads(ctx context.Context, by seller.Reader, of ids.Seller, id
 	if _, err := p.sellers.Admit(ctx, by, of); err != nil {
 		return err
 	}
-	return p.own(ctx, of, id, sku)
+	_, err := p.own(ctx, of, id, sku)
+	return err
 }
 
 // Changed is a version of the prices of a SKU in a market: what they became.
@@ -135,7 +136,7 @@ func (p *Pricing) OfProduct(ctx context.Context, id ids.Product, market string, 
 		if err != nil {
 			return err
 		}
-		if _, n, _ := ids.ProductOf(sku.Int64); goods.Active(n) {
+		if _, n, _ := ids.ProductOf(sku.Int64); goods.Active(n) && d.Market.taxes(goods.Tax) {
 			if shown, ok := prices.shown(d.Market, d.At, channel); ok {
 				shown.SKU = sku.Int64
 				d.Shown = append(d.Shown, shown)
@@ -152,11 +153,13 @@ func (p *Pricing) OfProduct(ctx context.Context, id ids.Product, market string, 
 
 // shown is what shoppers see of prices at a moment. It is false if nobody can buy the SKU.
 func (p Prices) shown(m *Market, moment time.Time, channel Channel) (s Shown, ok bool) {
-	if s.Unit, ok = p.At(moment, channel, 0); !ok || s.Unit.Price.Currency != m.Currency {
+	if s.Unit, ok = p.At(moment, channel, 0); !ok || s.Unit.check(m) != nil {
 		return Shown{}, false
 	}
-	if lowest, began, ok := p.History(channel).Before(moment); ok {
-		s.Lowest = &Lowest{lowest, began}
+	if s.Unit.Kind == KindPromotion { // any other price is no reduction
+		if lowest, began, ok := p.History(channel).Before(moment); ok {
+			s.Lowest = &Lowest{lowest, began}
+		}
 	}
 	last := s.Unit.Price.Minor
 	for level := Level(1); level <= LevelMax; level++ {
