@@ -32,6 +32,8 @@ UNTOLD = {
     "want the offer to last": "a bound of the difference of two members",
     "the SKU is there twice": "OpenAPI cannot compare items by one member",
     "all units together cost too much": "a bound of a sum of products",
+    "want a date such as ": "which days there are is in the calendar",
+    "another line has this SKU and kind": "OpenAPI cannot compare items by two members",
     "units, and 0 of counted ones only": "the bounds of a quantity depend on its kind",
     "the header If-Match: want the ETag of an answer": "of a header that may be missing Schemathesis sends 0, which its pattern excludes",
     "want an id: prc_": "likewise, of prices",
