@@ -2,9 +2,7 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -82,7 +80,7 @@ func (a *Accounts) AddAddress(ctx context.Context, user ids.User, of asked, addr
 		if n >= AddressesMax {
 			return replay.Answer{}, &problem.Problem{Kind: problem.WrongState, Detail: fmt.Sprintf("there are %d addresses already: remove one first", n)}
 		}
-		kept := KeptAddress{ID: drawAddress(), Address: address, Default: isDefault, Version: 1}
+		kept := KeptAddress{ID: ids.Random[ids.Address](), Address: address, Default: isDefault, Version: 1}
 		sealed, err := w.prepare(ctx, kept)
 		if err != nil {
 			return replay.Answer{}, err
@@ -153,14 +151,3 @@ func (w writing) prepare(ctx context.Context, kept KeptAddress) ([]byte, error) 
 
 // trueOrNull is how the table has it, whose unique key takes one TRUE and any number of NULL.
 func trueOrNull(is bool) sql.NullBool { return sql.NullBool{Bool: is, Valid: is} }
-
-// drawAddress draws one of 2^63 ids.
-func drawAddress() ids.Address {
-	for {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		if id := ids.Address(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
-			return id
-		}
-	}
-}

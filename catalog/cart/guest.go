@@ -2,9 +2,7 @@ package cart
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -72,7 +70,7 @@ func (c *Carts) take(ctx context.Context, g guest, user ids.User) (taken, error)
 			return t, nil
 		}
 		at := c.ofGuest(g).at
-		t.user, t.merge = user, drawn()
+		t.user, t.merge = user, ids.Random[int64]()
 		done := false
 		_, err = at.Write(ctx, "cart", func(tx *sql.Tx) error {
 			result, err := at.In(tx).ExecContext(ctx, takeGuest, user, t.merge, g[:], t.Version)
@@ -199,15 +197,4 @@ func (c *Carts) endMerge(ctx context.Context, of task.Task) error {
 	}
 	_, _, err = c.finish(ctx, t)
 	return err
-}
-
-// drawn draws an id of 63 bits.
-func drawn() int64 {
-	for {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		if id := int64(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
-			return id
-		}
-	}
 }

@@ -165,7 +165,7 @@ func (p *Pricing) SetPrices(ctx context.Context, by Caller, of ids.Seller, id id
 		case h.Version != int64(from):
 			return Set{}, web.ErrChanged
 		}
-		to, err := h.Prices.wanted(wishes, h.now, func() ids.Price { return ids.Price(drawn()) })
+		to, err := h.Prices.wanted(wishes, h.now, ids.Random[ids.Price])
 		if err != nil {
 			return Set{}, err
 		}

@@ -61,7 +61,7 @@ func (p *Products) MakeBrand(ctx context.Context, by Caller, of Brand) (Brand, e
 func (c *change) insertBrand(ctx context.Context, of *Brand) error {
 	var err error
 	for range drawsMax {
-		of.ID = ids.Brand(drawn())
+		of.ID = ids.Random[ids.Brand]()
 		if err = c.put(ctx, "write brand", insertBrand, of.ID, of.State); !duplicate(err) {
 			return err
 		}

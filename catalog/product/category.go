@@ -48,7 +48,7 @@ func (p *Products) MakeCategory(ctx context.Context, by Caller, of Category) (Ca
 		if err != nil {
 			return Category{}, err
 		}
-		for of.ID = ids.Category(drawn()); ; of.ID = ids.Category(drawn()) {
+		for of.ID = ids.Random[ids.Category](); ; of.ID = ids.Random[ids.Category]() {
 			if _, taken := t.Category(of.ID); !taken {
 				break
 			}

@@ -137,7 +137,7 @@ func (p *Products) AskUpload(ctx context.Context, by Caller, of ids.Seller, id i
 
 func (c *change) drawMedia(ctx context.Context, of ids.Product, form objects.Form) (ids.Media, error) {
 	for range drawsMax {
-		id := ids.Media(drawn())
+		id := ids.Random[ids.Media]()
 		_, err := c.in.ExecContext(ctx, insertMedia, id, of, MediaAsked, form.Type, form.Bytes, form.SHA256[:], int64(askedLife/time.Second))
 		switch {
 		case err == nil:

@@ -2,9 +2,7 @@ package product
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -155,17 +153,6 @@ func (c *change) put(ctx context.Context, what, statement string, values ...any)
 		return db.WriteError(what, err)
 	}
 	return nil
-}
-
-// drawn draws an id of 63 bits.
-func drawn() int64 {
-	for {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		if id := int64(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
-			return id
-		}
-	}
 }
 
 // drawsMax is how often an id is drawn: a taken one is drawn again.

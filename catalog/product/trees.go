@@ -148,7 +148,7 @@ func (c *change) tree(ctx context.Context) (*Tree, error) {
 
 // renames makes the tree another one. Its name is drawn: a count would name two trees alike once the database is restored.
 func (c *change) renames(ctx context.Context) error {
-	return c.put(ctx, "name a tree", nameRevision, drawn())
+	return c.put(ctx, "name a tree", nameRevision, ids.Random[int64]())
 }
 
 // load reads all categories.

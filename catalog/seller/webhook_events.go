@@ -134,7 +134,7 @@ func (s *Sellers) TestWebhook(ctx context.Context, by Caller, id ids.Seller, of 
 		if err != nil {
 			return Delivery{}, err
 		}
-		e := outbox.Event{ID: outbox.DrawID(), Type: eventTest, Data: jsontext.Value("{}")}
+		e := outbox.Event{ID: ids.Random[ids.Event](), Type: eventTest, Data: jsontext.Value("{}")}
 		if err := c.in.QueryRowContext(ctx, selectNow).Scan(&e.At); err != nil {
 			return Delivery{}, db.WriteError("ask for the time", err)
 		}

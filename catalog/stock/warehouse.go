@@ -2,9 +2,7 @@ package stock
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -156,7 +154,7 @@ func (s *Stock) MakeWarehouse(ctx context.Context, by Caller, of ids.Seller, w W
 		if err != nil {
 			return Warehouse{}, err
 		}
-		w.ID, w.Version, w.MadeAt = drawn(), 1, time.Now().UTC().Truncate(time.Millisecond)
+		w.ID, w.Version, w.MadeAt = ids.Random[ids.Warehouse](), 1, time.Now().UTC().Truncate(time.Millisecond)
 		_, err = c.put(ctx, "write warehouse", insertWarehouse, w.ID, of, w.State, w.Name, w.Country, divisions, w.Priority, w.Cost, w.Source, w.MadeAt)
 		return w, err
 	})
@@ -194,15 +192,4 @@ func (s *Stock) ChangeWarehouse(ctx context.Context, by Caller, of ids.Seller, f
 		to.Version, to.Source, to.MadeAt = was.Version+1, was.Source, was.MadeAt
 		return to, err
 	})
-}
-
-// drawn draws an id of 63 bits.
-func drawn() ids.Warehouse {
-	for {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		if id := int64(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
-			return ids.Warehouse(id)
-		}
-	}
 }

@@ -5,10 +5,8 @@ package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -112,7 +110,7 @@ func (o Outbox) Record(ctx context.Context, tx *sql.Tx, topic, aggregate, kind s
 	if err != nil {
 		return Event{}, fmt.Errorf("append event: %w: %w", stock.ErrNotApplied, err)
 	}
-	e = Event{ID: DrawID(), Type: kind, Aggregate: aggregate, Version: uint64(last), Data: text}
+	e = Event{ID: ids.Random[ids.Event](), Type: kind, Aggregate: aggregate, Version: uint64(last), Data: text}
 	if _, err = tx.ExecContext(ctx, o.insert, topic, aggregate, last, e.ID, kind, text); err != nil {
 		return Event{}, db.WriteError("append event", err)
 	}
@@ -143,7 +141,7 @@ func (o Outbox) Begin(ctx context.Context, tx *sql.Tx, topic, kind string, of []
 			return fmt.Errorf("append event: %w: aggregate %.80q with %d bytes of data", stock.ErrNotApplied, f.Aggregate, len(text))
 		}
 		versions = append(versions, topic, f.Aggregate)
-		events = append(events, topic, f.Aggregate, DrawID(), kind, text)
+		events = append(events, topic, f.Aggregate, ids.Random[ids.Event](), kind, text)
 	}
 	for _, part := range []struct {
 		head, row string
@@ -154,17 +152,6 @@ func (o Outbox) Begin(ctx context.Context, tx *sql.Tx, topic, kind string, of []
 		}
 	}
 	return nil
-}
-
-// DrawID draws one of 2^63 ids.
-func DrawID() ids.Event {
-	for {
-		var random [8]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		if id := ids.Event(binary.BigEndian.Uint64(random[:]) >> 1); id > 0 {
-			return id
-		}
-	}
 }
 
 // page is the statement that lists the oldest events of a topic, but for those of some of its slots.
